@@ -1,0 +1,3 @@
+from .taformer import TAFormer
+
+__all__ = ["TAFormer"]

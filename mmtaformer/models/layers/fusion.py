@@ -1,0 +1,72 @@
+"""Ways to join what a query gathers inside its frame and from its neighbours."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from mmdet.registry import MODELS
+from mmengine.model import BaseModule
+from torch import Tensor, nn
+
+
+@MODELS.register_module()
+class DynamicAttentionFusion(BaseModule):
+    """Channel-wise gated sum of spatial and temporal attention, Eqs. (3)-(5).
+
+    Args:
+        embed_dims (int): C. Defaults to 256.
+        channels (int): Width of the bottleneck. 32 is what the parameter counts of
+            the paper imply. Defaults to 32.
+    """
+
+    def __init__(self, embed_dims: int = 256, channels: int = 32, init_cfg=None):
+        super().__init__(init_cfg)
+        self.fc = nn.Linear(embed_dims, channels)
+        self.gate_intra = nn.Linear(channels, embed_dims)
+        self.gate_inter = nn.Linear(channels, embed_dims)
+
+    def forward(self, intra: Tensor, inter: Tensor) -> Tensor:
+        """Fuse two (..., C) tensors into one of the same shape."""
+        hidden = F.relu(self.fc(intra + inter))
+        # A softmax over two gates is a sigmoid of their difference, which needs
+        # one projection instead of two.
+        gate = F.linear(
+            hidden,
+            self.gate_intra.weight - self.gate_inter.weight,
+            self.gate_intra.bias - self.gate_inter.bias,
+        )
+        return torch.lerp(inter, intra, gate.sigmoid().to(intra.dtype))
+
+
+@MODELS.register_module()
+class AdditionFusion(BaseModule):
+    """Element-wise addition, the first variant of Table 4.
+
+    Args:
+        embed_dims (int): C, accepted for the common interface of the fusions.
+    """
+
+    def __init__(self, embed_dims: int = 256, init_cfg=None):
+        super().__init__(init_cfg)
+        self.embed_dims = embed_dims
+
+    def forward(self, intra: Tensor, inter: Tensor) -> Tensor:
+        """Fuse two (..., C) tensors into one of the same shape."""
+        return intra + inter
+
+
+@MODELS.register_module()
+class ConcatenationFusion(BaseModule):
+    """Concatenation and a projection back to C, the second variant of Table 4.
+
+    Args:
+        embed_dims (int): C. Defaults to 256.
+    """
+
+    def __init__(self, embed_dims: int = 256, init_cfg=None):
+        super().__init__(init_cfg)
+        self.fc = nn.Linear(2 * embed_dims, embed_dims)
+
+    def forward(self, intra: Tensor, inter: Tensor) -> Tensor:
+        """Fuse two (..., C) tensors into one of the same shape."""
+        return self.fc(torch.cat([intra, inter], dim=-1))

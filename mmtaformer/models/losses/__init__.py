@@ -1,0 +1,3 @@
+from .contrastive_loss import BoxQueryContrastiveLoss
+
+__all__ = ["BoxQueryContrastiveLoss"]
