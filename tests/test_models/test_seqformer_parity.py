@@ -111,7 +111,7 @@ def forward(reference, model):
     maps = model.neck([torch.from_numpy(arrays[f"in/c{i}"]) for i in (3, 4, 5)])
     mask = torch.from_numpy(arrays["in/img_mask"])[:: meta["num_frames"]]
     with torch.no_grad():
-        memory = model.encoder(model.embed(maps, mask))
+        memory = model.encoder(model.embed(maps, meta["batch"], mask))
         return memory, model.decode(memory)
 
 

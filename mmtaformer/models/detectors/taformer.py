@@ -100,6 +100,7 @@ class TAFormer(BaseMOTModel):
         assert inputs.dim() == 5, "expected frames of shape (B, T, 3, H, W)"
         features = self.embed(
             self.extract_feat(inputs.flatten(0, 1)),
+            len(inputs),
             self._padding_mask(inputs, data_samples),
         )
         memory = self.encoder(features)
@@ -158,13 +159,11 @@ class TAFormer(BaseMOTModel):
         **kwargs,
     ) -> list[DecoderLayerOutput]:
         """Raw outputs of all decoder layers, for ``mode='tensor'``."""
-        mask = (
-            None if data_samples is None else self._padding_mask(inputs, data_samples)
-        )
-        features = self.embed(
-            self.extract_feat(inputs.flatten(0, 1)), mask, len(inputs)
-        )
-        return self.decode(self.encoder(features))
+        mask = None
+        if data_samples is not None:
+            mask = self._padding_mask(inputs, data_samples)
+        maps = self.extract_feat(inputs.flatten(0, 1))
+        return self.decode(self.encoder(self.embed(maps, len(inputs), mask)))
 
     def extract_feat(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Multi-level maps of (N, 3, H, W) frames: L times (N, C, H_l, W_l)."""
@@ -182,33 +181,30 @@ class TAFormer(BaseMOTModel):
             for frames in video[0].split(frames_per_chunk or video.size(1))
         ]
         maps = [torch.cat(level) for level in zip(*chunks, strict=True)]
-        return self.embed(maps, padding_mask=None, batch_size=1)
+        return self.embed(maps, batch_size=1)
 
     def embed(
         self,
         maps: tuple[Tensor, ...] | list[Tensor],
-        padding_mask: Tensor | None,
-        batch_size: int | None = None,
+        batch_size: int,
+        padding_mask: Tensor | None = None,
     ) -> ClipFeatures:
         """Flatten feature maps to tokens and encode where they come from.
 
         Args:
             maps: L times (B * T, C, H_l, W_l), clip-major.
-            padding_mask: (B, H, W) bool, True on the padding of the images, or None
-                if there is none; ``batch_size`` is needed then.
             batch_size: B.
+            padding_mask: (B, H, W) bool, True on the padding of the images, or None
+                if there is none.
 
         Returns:
             ClipFeatures: Tokens (B, T, S, C) with their encodings.
         """
-        batch_size = batch_size if padding_mask is None else len(padding_mask)
         tokens, positions, masks, ratios = [], [], [], []
         for level, feature in enumerate(maps):
             shape = feature.shape[-2:]
             if padding_mask is None:
-                mask = torch.zeros(
-                    batch_size, *shape, dtype=torch.bool, device=feature.device
-                )
+                mask = feature.new_zeros((batch_size, *shape), dtype=torch.bool)
             else:
                 mask = F.interpolate(padding_mask[None].float(), size=shape)[0].bool()
             position = self.positional_encoding(mask).flatten(2).transpose(1, 2)
@@ -257,7 +253,7 @@ class TAFormer(BaseMOTModel):
         shapes = [sample.video_data_samples[0].img_shape[:2] for sample in samples]
         if all(tuple(shape) == (height, width) for shape in shapes):
             return None
-        mask = inputs.new_ones(len(shapes), height, width, dtype=torch.bool)
+        mask = inputs.new_ones((len(shapes), height, width), dtype=torch.bool)
         for clip, (valid_height, valid_width) in enumerate(shapes):
             mask[clip, :valid_height, :valid_width] = False
         return mask

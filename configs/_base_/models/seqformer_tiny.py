@@ -1,0 +1,49 @@
+# SeqFormer made small: trained from scratch on a laptop's processor in minutes.
+_base_ = "./seqformer_r50.py"
+
+embed_dims = 64
+num_heads = 4
+num_layers = 3
+ffn_cfg = dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0)
+
+model = dict(
+    num_queries=20,
+    data_preprocessor=dict(pad_size_divisor=8),
+    backbone=dict(
+        depth=18,
+        base_channels=32,
+        frozen_stages=-1,
+        norm_cfg=dict(requires_grad=True),
+        norm_eval=False,
+        init_cfg=None,
+    ),
+    neck=dict(
+        in_channels=[64, 128, 256],
+        out_channels=embed_dims,
+        norm_cfg=dict(num_groups=16),
+    ),
+    positional_encoding=dict(num_feats=embed_dims // 2),
+    encoder=dict(
+        num_layers=num_layers,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads),
+            ffn_cfg=ffn_cfg,
+            dropout=0.0,
+        ),
+    ),
+    decoder=dict(
+        num_layers=num_layers,
+        layer_cfg=dict(
+            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads, dropout=0.0),
+            cross_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads),
+            ffn_cfg=ffn_cfg,
+            dropout=0.0,
+        ),
+    ),
+    bbox_head=dict(
+        num_classes=6,
+        num_layers=num_layers,
+        embed_dims=embed_dims,
+        mask_head=dict(embed_dims=embed_dims),
+    ),
+)

@@ -1,0 +1,125 @@
+import pytest
+import torch
+from mmcv.ops import MultiScaleDeformableAttention
+from mmdet.registry import MODELS
+
+from mmtaformer.models.layers.deformable_attention import neighbour_frames
+from mmtaformer.models.structures import encoder_reference_points
+
+SHAPES = ((6, 8), (3, 4))
+NUM_TOKENS = 60
+DIMS = 16
+
+
+def build(temporal_window=2, seed=0):
+    torch.manual_seed(seed)
+    module = MODELS.build(
+        dict(
+            type="SpatioTemporalDeformableAttention",
+            embed_dims=DIMS,
+            num_heads=2,
+            num_levels=2,
+            num_points=3,
+            temporal_window=temporal_window,
+            num_temporal_points=2,
+        )
+    )
+    for parameter in module.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    return module.eval()
+
+
+def references(batch=1):
+    return encoder_reference_points(SHAPES, torch.ones(batch, 2, 2))
+
+
+@torch.no_grad()
+def attend(module, tokens, **kwargs):
+    return module(tokens, tokens, references(len(tokens)), SHAPES, **kwargs)
+
+
+def test_neighbour_frames():
+    assert neighbour_frames(2) == (-2, -1, 1, 2)
+    assert neighbour_frames(0) == ()
+
+
+def test_spatial_half_is_mmcvs_attention():
+    module = build(temporal_window=0)
+    reference = MultiScaleDeformableAttention(DIMS, 2, 2, 3, batch_first=True).eval()
+    reference.load_state_dict(module.state_dict(), strict=True)
+    tokens = torch.randn(2, NUM_TOKENS, DIMS)
+    shapes = torch.tensor(SHAPES)
+    expected = reference(
+        tokens,
+        value=tokens,
+        identity=torch.zeros_like(tokens),
+        reference_points=references(2),
+        spatial_shapes=shapes,
+        level_start_index=torch.tensor([0, 48]),
+    )
+    actual = attend(module, tokens[:, None])[:, 0]
+    torch.testing.assert_close(actual, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 2])
+def test_a_frame_depends_on_its_neighbours_only(window):
+    module, num_frames = build(window), 8
+    tokens = torch.randn(1, num_frames, NUM_TOKENS, DIMS)
+    before = attend(module, tokens)
+    for changed in range(num_frames):
+        other = tokens.clone()
+        other[:, changed] = torch.randn(NUM_TOKENS, DIMS)
+        moved = (attend(module, other) - before).abs().amax(dim=(0, 2, 3)) > 0
+        expected = [abs(t - changed) <= window for t in range(num_frames)]
+        assert moved.tolist() == expected
+
+
+def test_weights_at_clip_borders_sum_to_one_over_existing_frames():
+    # With constant values and offsets of zero every sample gives the same number, so
+    # the attention returns it only if its weights sum to one. Tokens on the border
+    # of the fine level are left out: the coarse level is blended with zeros there.
+    inside = torch.ones(SHAPES[0], dtype=torch.bool)
+    inside[[0, -1]] = False
+    inside[:, [0, -1]] = False
+    inside = torch.cat([inside.flatten(), torch.ones(12, dtype=torch.bool)])
+    module = build()
+    for layer in (module.sampling_offsets, module.temporal_sampling_offsets):
+        torch.nn.init.zeros_(layer.weight)
+        torch.nn.init.zeros_(layer.bias)
+    captured = []
+    module.fusion.register_forward_pre_hook(lambda _, args: captured.append(args[1]))
+    for num_frames in (2, 3, 9):
+        query = torch.randn(1, num_frames, NUM_TOKENS, DIMS)
+        value = torch.randn(DIMS).expand(1, num_frames, NUM_TOKENS, DIMS)
+        with torch.no_grad():
+            module(query, value, references(), SHAPES)
+            expected = module.output_proj(module.value_proj(value))
+        torch.testing.assert_close(
+            captured.pop()[:, :, inside], expected[:, :, inside], atol=1e-5, rtol=1e-5
+        )
+
+
+def test_single_frame_has_no_temporal_part():
+    module = build()
+    captured = []
+    module.fusion.register_forward_pre_hook(lambda _, args: captured.append(args[1]))
+    out = attend(module, torch.randn(2, 1, NUM_TOKENS, DIMS))
+    assert out.isfinite().all()
+    assert (captured[0] == 0).all()
+
+
+def test_frames_can_be_attended_one_at_a_time():
+    module = build()
+    tokens = torch.randn(1, 7, NUM_TOKENS, DIMS)
+    whole = attend(module, tokens)
+    for t in range(7):
+        start = max(t - 2, 0)
+        with torch.no_grad():
+            single = module(
+                tokens[:, t : t + 1],
+                tokens[:, start : t + 3],
+                references(),
+                SHAPES,
+                first_frame=t - start,
+            )
+        torch.testing.assert_close(single, whole[:, t : t + 1], atol=1e-5, rtol=1e-5)
