@@ -1,0 +1,76 @@
+# Generated videos in the format of YouTube-VIS, at their final size; see
+# tools/dataset_converters/generate_synthvis.py.
+dataset_type = "YTVISDataset"
+data_root = "data/synthvis/"
+
+meta_keys = (
+    "img_id",
+    "img_path",
+    "ori_shape",
+    "img_shape",
+    "scale_factor",
+    "flip",
+    "flip_direction",
+    "frame_id",
+    "video_id",
+    "video_length",
+    "ori_video_length",
+)
+
+# Around the 160 x 96 pixels of the images: (long, short), the long ones out of reach.
+train_scales = [(1333, short_side) for short_side in (80, 88, 96, 104, 112)]
+
+train_pipeline = [
+    dict(type="ClipSample", num_frames=5),
+    dict(
+        type="TransformBroadcaster",
+        share_random_params=True,
+        transforms=[
+            dict(type="LoadFrame"),
+            dict(type="LoadVideoAnnotations", with_mask=True),
+            dict(type="RandomChoiceResize", scales=train_scales, keep_ratio=True),
+            dict(type="RandomFlip", prob=0.5),
+        ],
+    ),
+    dict(type="FilterEmptyClip"),
+    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+]
+test_pipeline = [
+    dict(type="TransformBroadcaster", transforms=[dict(type="LoadFrame")]),
+    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+]
+
+train_dataloader = dict(
+    batch_size=4,
+    num_workers=1,
+    # Workers that start anew with each epoch are seeded anew, so that a run that was
+    # resumed draws the same clips as one that was not interrupted.
+    persistent_workers=False,
+    sampler=dict(type="TrackImgSampler"),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file="train.json",
+        data_prefix=dict(img_path="train/JPEGImages"),
+        pipeline=train_pipeline,
+    ),
+)
+val_dataloader = dict(
+    batch_size=1,
+    num_workers=1,
+    persistent_workers=False,
+    drop_last=False,
+    sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
+    dataset=dict(
+        type=dataset_type,
+        data_root=data_root,
+        ann_file="val.json",
+        data_prefix=dict(img_path="val/JPEGImages"),
+        test_mode=True,
+        pipeline=test_pipeline,
+    ),
+)
+test_dataloader = val_dataloader
+
+val_evaluator = dict(type="YTVISMetric", ann_file=data_root + "val.json")
+test_evaluator = val_evaluator

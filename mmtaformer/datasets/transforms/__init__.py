@@ -1,0 +1,16 @@
+"""Transforms of video clips, to be used with mmdet's and mmcv's."""
+
+from .colorspace import UInt8PhotoMetricDistortion
+from .filtering import FilterEmptyClip
+from .frame_sampling import ClipSample
+from .loading import LoadFrame, LoadVideoAnnotations
+from .wrappers import ClipRandomChoice
+
+__all__ = [
+    "ClipRandomChoice",
+    "ClipSample",
+    "FilterEmptyClip",
+    "LoadFrame",
+    "LoadVideoAnnotations",
+    "UInt8PhotoMetricDistortion",
+]
