@@ -1,0 +1,97 @@
+"""The attention composed of multi-scale deformable attentions (CUDA, other devices).
+
+The operator is linear in its attention weights: normalized by one softmax over all
+relative frames, it is the sum over the relative frames of one multi-scale deformable
+attention each, between frames t and t + r. Shifting along time is a slice.
+"""
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+# (value (N, S, M, D), spatial shapes, locations (N, Lq, M, L, P, 2), weights
+# (N, Lq, M, L, P)) -> (N, Lq, M*D), as mmcv's multi_scale_deformable_attn_pytorch.
+MultiScaleAttention = Callable[
+    [Tensor, Sequence[tuple[int, int]], Tensor, Tensor], Tensor
+]
+
+
+def composed_attention(
+    value: Tensor,
+    spatial_shapes: Sequence[tuple[int, int]],
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+    relative_frames: Sequence[int],
+    first_frame: int,
+    multi_scale_attention: MultiScaleAttention,
+) -> Tensor:
+    """Sum of ``multi_scale_attention`` over the relative frames.
+
+    The other arguments and the result are those of
+    :func:`mmtaformer.ops.spatio_temporal_deformable_attention`. Computes in float32,
+    or in float64 if ``value`` has it: locations lose a tenth of a pixel in half
+    precision, and mmcv's CUDA kernel has no bfloat16.
+    """
+    dtype = torch.promote_types(value.dtype, torch.float32)
+    frames = attention_logits.shape[1]
+    spans = [
+        _existing(r + first_frame, frames, value.shape[1]) for r in relative_frames
+    ]
+    weights = _attention_weights(attention_logits.to(dtype), spans)
+    scale, origin = _location_terms(
+        reference_points.to(dtype), spatial_shapes, sampling_offsets.shape[-2]
+    )
+    values = value.to(dtype)
+    clips, _, queries, heads = attention_logits.shape[:4]
+    output = values.new_zeros((clips, frames, queries, heads * value.shape[-1]))
+    for r, (start, stop) in enumerate(spans):
+        if start == stop:
+            continue
+        shift = first_frame + relative_frames[r]
+        offsets = sampling_offsets[:, start:stop, :, :, r].to(dtype)
+        locations = origin[:, start:stop] + offsets * scale[:, start:stop]
+        part = multi_scale_attention(
+            values[:, start + shift : stop + shift].flatten(0, 1),
+            spatial_shapes,
+            locations.flatten(0, 1),
+            weights[:, start:stop, :, :, r].flatten(0, 1),
+        )
+        output[:, start:stop] += part.view(clips, stop - start, queries, -1)
+    return output.to(value.dtype)
+
+
+def _existing(shift: int, frames: int, value_frames: int) -> tuple[int, int]:
+    """The query frames i, as start and stop, whose i + shift is a value frame."""
+    start = min(max(-shift, 0), frames)
+    return start, max(min(value_frames - shift, frames), start)
+
+
+def _attention_weights(logits: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
+    """Softmax over R*L*P of (B, Tq, Lq, M, R, L, P), without missing frames.
+
+    Where no frame exists at all the weights mean nothing, and nobody uses them.
+    """
+    frames = logits.shape[1]
+    if any(span != (0, frames) for span in spans):
+        missing = [
+            [not start <= i < stop for start, stop in spans] for i in range(frames)
+        ]
+        mask = torch.tensor(missing, device=logits.device)
+        mask = mask[:, None, None, :, None, None]
+        logits = logits.masked_fill(mask, torch.finfo(logits.dtype).min)
+    return logits.flatten(4).softmax(-1).view(logits.shape)
+
+
+def _location_terms(
+    reference_points: Tensor, spatial_shapes: Sequence[tuple[int, int]], points: int
+) -> tuple[Tensor, Tensor]:
+    """Factor and summand, (B, Tq, Lq, 1, L, 1, 2), from offsets to locations."""
+    references = reference_points[:, :, :, None, :, None]
+    origin = references[..., :2]
+    if references.shape[-1] == 4:
+        return references[..., 2:] * (0.5 / points), origin
+    sizes = [[1 / width, 1 / height] for height, width in spatial_shapes]
+    scale = torch.tensor(sizes, dtype=origin.dtype, device=origin.device)
+    return scale[:, None].expand(origin.shape), origin
