@@ -1,0 +1,64 @@
+"""Masks to YouTube-VIS annotations."""
+
+from typing import Any
+
+import numpy as np
+
+MIN_VISIBLE_PIXELS = 8  # a smaller rest of an object counts as hidden
+
+
+def encode_rle(mask: np.ndarray) -> dict[str, list[int]]:
+    """Uncompressed run lengths, as in the published YouTube-VIS files.
+
+    Args:
+        mask: (H, W) bool.
+
+    Returns:
+        ``counts``: lengths of runs down the columns, the first one of background;
+        ``size``: H and W.
+    """
+    pixels = np.concatenate([[False], mask.ravel(order="F")])
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
+    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
+    return {"counts": counts.tolist(), "size": list(mask.shape)}
+
+
+def mask_to_bbox(mask: np.ndarray) -> list[float]:
+    """x, y, width, height in pixels of a non-empty (H, W) bool mask."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
+    x, y = columns[0], rows[0]
+    width, height = columns[-1] - x + 1, rows[-1] - y + 1
+    return [float(x), float(y), float(width), float(height)]
+
+
+def annotate(masks: np.ndarray, category_id: int) -> dict[str, Any] | None:
+    """Annotation of one object without its ids.
+
+    Args:
+        masks: (T, H, W) bool visible masks.
+        category_id: Category of the object.
+
+    Returns:
+        The annotation, with null in frames where fewer than ``MIN_VISIBLE_PIXELS``
+        are visible; None if the object is visible in no frame.
+    """
+    areas = masks.sum(axis=(1, 2))
+    visible = areas >= MIN_VISIBLE_PIXELS
+    if not visible.any():
+        return None
+
+    return {
+        "category_id": category_id,
+        "iscrowd": 0,
+        "length": masks.shape[0],
+        "height": masks.shape[1],
+        "width": masks.shape[2],
+        "segmentations": [
+            encode_rle(mask) if seen else None for mask, seen in zip(masks, visible)
+        ],
+        "bboxes": [
+            mask_to_bbox(mask) if seen else None for mask, seen in zip(masks, visible)
+        ],
+        "areas": [int(area) if seen else None for area, seen in zip(areas, visible)],
+    }

@@ -1,0 +1,82 @@
+"""What identifies a generated split: the same options give the same data."""
+
+import zlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from .difficulty import get_difficulty
+from .render import Video, render_video
+from .scene import sample_scene
+
+VERSION = "1.0"  # to be raised when the same options give other data
+_MIN_SIDE = 32
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Options of one generated split.
+
+    Args:
+        split: Name of the split; other names give other videos.
+        num_videos: Number of videos. The first ones do not depend on it.
+        num_frames: Frames per video.
+        size: Width and height in pixels.
+        seed: Seed of everything random.
+        difficulty: Name of a level in ``DIFFICULTIES``.
+
+    Raises:
+        ValueError: If an option is out of its range.
+    """
+
+    split: str
+    num_videos: int
+    num_frames: int
+    size: tuple[int, int]
+    seed: int
+    difficulty: str = "medium"
+
+    def __post_init__(self) -> None:
+        if not self.split.replace("-", "").replace("_", "").isalnum():
+            raise ValueError(
+                f"Split name '{self.split}' must consist of letters, digits, - and _."
+            )
+        for name in ("num_videos", "num_frames"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+        if len(self.size) != 2 or min(self.size) < _MIN_SIDE:
+            raise ValueError(
+                f"size is {tuple(self.size)}: give width and height of at least "
+                f"{_MIN_SIDE} pixels."
+            )
+        if self.seed < 0:
+            raise ValueError(f"seed is {self.seed}: give 0 or more.")
+        get_difficulty(self.difficulty)
+
+    def describe(self) -> dict[str, Any]:
+        """All that decides the content, as it reads after a round trip by JSON."""
+        options = asdict(self)
+        knobs = asdict(get_difficulty(self.difficulty))
+        options["size"] = list(self.size)
+        options["knobs"] = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in knobs.items()
+            if name != "name"
+        }
+        return {"version": VERSION, **options}
+
+
+def generate_video(options: SplitOptions, index: int) -> Video:
+    """Generate one video of a split, in memory.
+
+    Args:
+        options: The split.
+        index: Number of the video in the split, from 0.
+    """
+    key = (zlib.crc32(options.split.encode()), index)
+    rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=key))
+    difficulty = get_difficulty(options.difficulty)
+    size = (int(options.size[0]), int(options.size[1]))
+    scene = sample_scene(rng, difficulty, options.num_frames, size)
+    return render_video(rng, scene)

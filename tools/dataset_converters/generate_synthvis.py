@@ -1,0 +1,108 @@
+"""Generate SynthVIS, a data set of moving shapes in YouTube-VIS format.
+
+Example::
+
+    python tools/dataset_converters/generate_synthvis.py --out data/synthvis
+"""
+
+import argparse
+import os
+import sys
+import time
+
+from mmtaformer.datasets.synthvis import (
+    DIFFICULTIES,
+    SplitOptions,
+    is_written,
+    write_synthvis,
+)
+
+_FRAMES_PER_SECOND = 70  # of 160x96 pixels, per process; for the estimate alone
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Command line options."""
+    parser = argparse.ArgumentParser(
+        description="Generate SynthVIS, a data set of moving shapes in YouTube-VIS "
+        "format. The same options give the same data, whatever --workers is.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--out", default="data/synthvis", help="folder of the data set")
+    add("--splits", nargs="+", choices=("train", "val"), default=["train", "val"])
+    add("--difficulty", choices=tuple(DIFFICULTIES), default="medium")
+    add("--num-train-videos", type=int, default=400)
+    add("--num-val-videos", type=int, default=60)
+    add("--num-frames", type=int, default=12, help="frames per video")
+    add("--size", type=int, nargs=2, metavar=("W", "H"), default=(160, 96))
+    add("--seed", type=int, default=0)
+    add("--workers", type=int, default=_num_cores(), help="processes")
+    add("--overwrite", action="store_true", help="replace what exists")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Generate the splits that are not there yet."""
+    args = parse_args(argv)
+    counts = {"train": args.num_train_videos, "val": args.num_val_videos}
+    splits = [
+        SplitOptions(
+            split=split,
+            num_videos=counts[split],
+            num_frames=args.num_frames,
+            size=tuple(args.size),
+            seed=args.seed,
+            difficulty=args.difficulty,
+        )
+        for split in args.splits
+    ]
+    # Look at all splits before the first is generated.
+    written = [is_written(args.out, options, args.overwrite) for options in splits]
+    for options, exists in zip(splits, written):
+        if exists:
+            print(
+                f"{args.out}/{options.split}.json exists with these options: skipped."
+            )
+        else:
+            _generate(args, options)
+
+
+def _generate(args: argparse.Namespace, options: SplitOptions) -> None:
+    width, height = options.size
+    frames = options.num_videos * options.num_frames
+    pixels = frames * width * height
+    seconds = pixels / (_FRAMES_PER_SECOND * 160 * 96 * args.workers)
+    print(
+        f"Generating {args.out}/{options.split}: {options.num_videos} videos of "
+        f"{options.num_frames} frames, {width}x{height} pixels, {options.difficulty}, "
+        f"in {args.workers} processes; about {max(round(seconds), 1)} s.",
+        flush=True,
+    )
+    start = time.perf_counter()
+    path = write_synthvis(
+        args.out,
+        options.split,
+        options.num_videos,
+        options.num_frames,
+        options.size,
+        options.seed,
+        options.difficulty,
+        workers=args.workers,
+        overwrite=args.overwrite,
+        show_progress=True,
+    )
+    print(f"Wrote {path} in {time.perf_counter() - start:.1f} s.")
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except ValueError as error:
+        sys.exit(f"Error: {error}")
