@@ -1,0 +1,35 @@
+default_scope = "mmdet"
+custom_imports = dict(imports=["mmtaformer"], allow_failed_imports=False)
+
+default_hooks = dict(
+    timer=dict(type="IterTimerHook"),
+    logger=dict(type="LoggerHook", interval=50),
+    param_scheduler=dict(type="ParamSchedulerHook"),
+    checkpoint=dict(
+        type="CheckpointHook",
+        interval=1,
+        save_best="youtube_vis/AP",
+        rule="greater",
+    ),
+    sampler_seed=dict(type="DistSamplerSeedHook"),
+)
+custom_hooks = [
+    dict(type="EpochSeedHook"),
+    dict(type="NonFiniteLossHook"),
+    dict(type="NumClassCheckHook"),
+]
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    # On a machine without GPU, tools/train.py and tools/test.py use gloo instead.
+    dist_cfg=dict(backend="nccl"),
+)
+vis_backends = [dict(type="LocalVisBackend")]
+visualizer = dict(
+    type="TrackLocalVisualizer", vis_backends=vis_backends, name="visualizer"
+)
+log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_level = "INFO"
+load_from = None
+resume = False

@@ -1,0 +1,30 @@
+"""TAFormer, a temporal-aware transformer for video instance segmentation.
+
+Importing this package registers every component with mmdet's registries.
+"""
+
+from .utils.version_guard import check_stack
+from .version import __version__
+
+check_stack()
+
+from . import (  # noqa: E402
+    datasets,
+    engine,
+    evaluation,
+    models,
+    ops,
+    registry,
+    visualization,
+)
+
+__all__ = [
+    "__version__",
+    "datasets",
+    "engine",
+    "evaluation",
+    "models",
+    "ops",
+    "registry",
+    "visualization",
+]

@@ -1,0 +1,11 @@
+"""What the training and test loops need beyond mmengine's hooks and optimizers."""
+
+from .bfloat16_optim_wrapper import BFloat16OptimWrapper
+from .hooks import EpochSeedHook, NonFiniteLossHook, VideoVisualizationHook
+
+__all__ = [
+    "BFloat16OptimWrapper",
+    "EpochSeedHook",
+    "NonFiniteLossHook",
+    "VideoVisualizationHook",
+]
