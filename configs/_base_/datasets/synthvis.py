@@ -17,11 +17,11 @@ meta_keys = (
     "ori_video_length",
 )
 
-# Around the 160 x 96 pixels of the images: (long, short), the long ones out of reach.
-train_scales = [(1333, short_side) for short_side in (80, 88, 96, 104, 112)]
+# Up to the 160 x 96 pixels of the images: (long, short), the long ones out of reach.
+train_scales = [(1333, short_side) for short_side in (80, 88, 96)]
 
 train_pipeline = [
-    dict(type="ClipSample", num_frames=5),
+    dict(type="ClipSample", num_frames=3),
     dict(
         type="TransformBroadcaster",
         share_random_params=True,
@@ -41,7 +41,7 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=4,
+    batch_size=6,
     num_workers=1,
     # Workers that start anew with each epoch are seeded anew, so that a run that was
     # resumed draws the same clips as one that was not interrupted.

@@ -2,31 +2,33 @@
 _base_ = "./seqformer_r50.py"
 
 embed_dims = 64
-num_heads = 4
+num_heads = 2
 num_layers = 3
-ffn_cfg = dict(embed_dims=embed_dims, feedforward_channels=256, ffn_drop=0.0)
+ffn_cfg = dict(embed_dims=embed_dims, feedforward_channels=128, ffn_drop=0.0)
 
 model = dict(
-    num_queries=20,
+    num_queries=40,
     data_preprocessor=dict(pad_size_divisor=8),
     backbone=dict(
         depth=18,
-        base_channels=32,
+        base_channels=16,
         frozen_stages=-1,
         norm_cfg=dict(requires_grad=True),
         norm_eval=False,
         init_cfg=None,
     ),
     neck=dict(
-        in_channels=[64, 128, 256],
+        in_channels=[32, 64, 128],
         out_channels=embed_dims,
         norm_cfg=dict(num_groups=16),
     ),
     positional_encoding=dict(num_feats=embed_dims // 2),
     encoder=dict(
-        num_layers=num_layers,
+        num_layers=1,
         layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads),
+            self_attn_cfg=dict(
+                embed_dims=embed_dims, num_heads=num_heads, num_points=2
+            ),
             ffn_cfg=ffn_cfg,
             dropout=0.0,
         ),
@@ -45,5 +47,7 @@ model = dict(
         num_layers=num_layers,
         embed_dims=embed_dims,
         mask_head=dict(embed_dims=embed_dims),
+        # From scratch, boxes are learned long before classes are.
+        loss_cls=dict(loss_weight=4.0),
     ),
 )

@@ -7,14 +7,14 @@ model = dict(
         layer_cfg=dict(
             self_attn_cfg=dict(
                 temporal_window=2,
-                num_temporal_points=4,
+                num_temporal_points=2,
                 fusion=dict(type="DynamicAttentionFusion", channels=16),
             )
         )
     ),
     decoder=dict(
         temporal_self_attn=dict(
-            type="TemporalSelfAttention", embed_dims=64, num_heads=4, dropout=0.0
+            type="TemporalSelfAttention", embed_dims=64, num_heads=2, dropout=0.0
         ),
         share_temporal_self_attn=True,
     ),

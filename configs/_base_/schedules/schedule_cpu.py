@@ -1,28 +1,27 @@
 # From scratch in minutes: one cycle of the learning rate, everything learns alike.
-max_epochs = 2
+max_epochs = 3
 
 optim_wrapper = dict(
     type="OptimWrapper",
-    optimizer=dict(type="AdamW", lr=5e-4, betas=(0.9, 0.999), weight_decay=1e-4),
-    clip_grad=dict(max_norm=1.0, norm_type=2),
-    paramwise_cfg=dict(
-        custom_keys={
-            "sampling_offsets": dict(lr_mult=0.1),
-            "reference_points": dict(lr_mult=0.1),
-        }
+    optimizer=dict(
+        type="AdamW", lr=8e-4, betas=(0.9, 0.999), weight_decay=1e-4, fused=True
     ),
+    clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 param_scheduler = [
     dict(
         type="OneCycleLR",
-        eta_max=5e-4,
+        eta_max=8e-4,
+        pct_start=0.1,
         by_epoch=True,
         end=max_epochs,
         convert_to_iter_based=True,
     )
 ]
-train_cfg = dict(type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=1)
+train_cfg = dict(
+    type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs
+)
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
-auto_scale_lr = dict(enable=False, base_batch_size=4)
+auto_scale_lr = dict(enable=False, base_batch_size=6)

@@ -1,0 +1,59 @@
+"""Training a small model on one clip until it knows it by heart."""
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from ..golden import REPO_ROOT
+from ..test_datasets.ytvis_factory import Instance, Video, rectangle, write_dataset
+
+NUM_FRAMES = 5
+SIZE = (96, 64)
+
+
+def look_alikes() -> Video:
+    """Two instances of one class and one colour that move past each other."""
+    masks = [
+        [rectangle(SIZE, 6 + 14 * t, 8, 24, 20) for t in range(NUM_FRAMES)],
+        [rectangle(SIZE, 66 - 14 * t, 36, 24, 20) for t in range(NUM_FRAMES)],
+    ]
+    color = (40, 160, 220)
+    instances = [Instance(i, masks[i], category_id=0, color=color) for i in range(2)]
+    return Video(0, NUM_FRAMES, instances, SIZE)
+
+
+def test_one_clip_of_two_look_alikes(tmp_path):
+    write_dataset(tmp_path, [look_alikes()], "train")
+    config = Config.fromfile(REPO_ROOT / "configs/taformer/taformer_tiny_synthvis.py")
+    config.merge_from_dict(
+        {
+            "work_dir": str(tmp_path / "work_dir"),
+            "experiment_name": tmp_path.name,
+            "randomness": dict(seed=0),
+            "model.num_queries": 8,
+            "model.bbox_head.num_classes": 2,
+            "train_dataloader.batch_size": 1,
+            "train_dataloader.num_workers": 0,
+            "val_dataloader.num_workers": 0,
+            "default_hooks.checkpoint.save_best": None,
+            "train_dataloader.dataset.data_root": str(tmp_path),
+            "val_dataloader.dataset.data_root": str(tmp_path),
+            "val_dataloader.dataset.ann_file": "train.json",
+            "val_dataloader.dataset.data_prefix.img_path": "train/JPEGImages",
+            "val_evaluator.ann_file": str(tmp_path / "train.json"),
+        }
+    )
+    # The clip as it is, over and over: an epoch is one pass over its five frames.
+    resize, flip = config.train_dataloader.dataset.pipeline[1].transforms[2:4]
+    config.train_dataloader.dataset.pipeline[1].transforms.remove(resize)
+    config.train_dataloader.dataset.pipeline[1].transforms.remove(flip)
+    config.train_dataloader.dataset.pipeline[0].num_frames = NUM_FRAMES
+    epochs = 100
+    config.train_cfg.update(max_epochs=epochs, val_interval=epochs)
+    config.param_scheduler[0].end = epochs
+    config.test_dataloader, config.test_evaluator, config.test_cfg = None, None, None
+
+    runner = Runner.from_cfg(config)
+    runner.train()
+    metrics = runner.val_loop.run()
+
+    assert metrics["youtube_vis/AP"] >= 0.9
