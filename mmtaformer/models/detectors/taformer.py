@@ -215,7 +215,7 @@ class TAFormer(BaseMOTModel):
         tokens = torch.cat(tokens, dim=1).unflatten(0, (batch_size, -1))
         return ClipFeatures(
             tokens=tokens,
-            spatial_shapes=tuple(tuple(feature.shape[-2:]) for feature in maps),
+            spatial_shapes=tuple((m.size(-2), m.size(-1)) for m in maps),
             spatial_pos=torch.cat(positions, dim=1),
             temporal_pos=self.positional_encoding.encode_frames(
                 tokens.size(1), tokens.device

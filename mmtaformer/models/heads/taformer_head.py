@@ -6,6 +6,7 @@ import torch
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import TrackDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
+from mmdet.structures.mask import encode_mask_results
 from mmdet.utils import reduce_mean
 from mmengine.model import BaseModule, ModuleList, bias_init_with_prob
 from mmengine.structures import InstanceData
@@ -14,12 +15,7 @@ from torch import Tensor, nn
 from ..structures import ClipFeatures, DecoderLayerOutput
 from .clip_targets import ClipTargets, build_clip_targets
 from .dynamic_conv_mask_head import mlp
-from .video_results import (
-    encode_masks,
-    frame_results,
-    resize_masks,
-    select_instances,
-)
+from .video_results import frame_results, resize_masks, select_instances
 
 
 @MODELS.register_module()
@@ -133,7 +129,7 @@ class TAFormerHead(BaseModule):
             .clamp(min=1)
             .item()
         )
-        losses = {}
+        losses: dict[str, Tensor] = {}
         last = len(outputs) - 1
         for layer, output in enumerate(outputs):
             layer_losses = self.loss_by_layer(
@@ -261,14 +257,12 @@ class TAFormerHead(BaseModule):
                 self.mask_head.stride // self.mask_head.upsampling,
             )
             for t in range(first, last):
-                frame = masks[:, t - first]
+                frame_masks: Tensor | list[dict] = masks[inverse, t - first]
                 if encode:
-                    rles = encode_masks(frame)
-                    frame = [rles[i] for i in inverse.tolist()]
-                else:
-                    frame = frame[inverse]
+                    encoded = encode_mask_results(masks[:, t - first].cpu().numpy())
+                    frame_masks = [encoded[i] for i in inverse.tolist()]
                 results.append(
-                    frame_results(boxes[t], frame, scores, labels, output_size)
+                    frame_results(boxes[t], frame_masks, scores, labels, output_size)
                 )
         return results
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import pycocotools.mask as mask_utils
 import torch
 import torch.nn.functional as F
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
@@ -65,15 +63,9 @@ def resize_masks(
     return logits[..., : output_size[0], : output_size[1]] > 0
 
 
-def encode_masks(masks: Tensor) -> list[dict]:
-    """Run-length encode (n, H, W) bool masks, as pycocotools does."""
-    columns = np.asfortranarray(masks.permute(1, 2, 0).cpu().numpy().astype(np.uint8))
-    return mask_utils.encode(columns)
-
-
 def frame_results(
     boxes: Tensor,
-    masks: Sequence,
+    masks: Tensor | Sequence[dict],
     scores: Tensor,
     labels: Tensor,
     output_size: tuple[int, int],
