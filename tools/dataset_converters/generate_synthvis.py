@@ -17,7 +17,8 @@ from mmtaformer.datasets.synthvis import (
     write_synthvis,
 )
 
-_FRAMES_PER_SECOND = 70  # of 160x96 pixels, per process; for the estimate alone
+# Of 160x96 pixels, per process; for the estimate alone.
+_FRAMES_PER_SECOND = {"easy": 150, "medium": 75, "hard": 30}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -71,7 +72,8 @@ def _generate(args: argparse.Namespace, options: SplitOptions) -> None:
     width, height = options.size
     frames = options.num_videos * options.num_frames
     pixels = frames * width * height
-    seconds = pixels / (_FRAMES_PER_SECOND * 160 * 96 * args.workers)
+    speed = _FRAMES_PER_SECOND[options.difficulty] * args.workers
+    seconds = pixels / (160 * 96 * speed)
     print(
         f"Generating {args.out}/{options.split}: {options.num_videos} videos of "
         f"{options.num_frames} frames, {width}x{height} pixels, {options.difficulty}, "

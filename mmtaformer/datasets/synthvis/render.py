@@ -87,7 +87,7 @@ def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, lis
     poses = [_poses(scene, thing, moments) for thing in scene.things]
     sprites = [_sprite(thing, time) for thing in scene.things]
     coverage = np.zeros((len(scene.things), height, width), np.float32)
-    total = np.zeros((height, width, 3), np.float32)
+    total = np.zeros((3, height, width), np.float32)
     for number, moment in enumerate(moments):
         image = _background(scene, moment)
         for index in order:
@@ -99,7 +99,7 @@ def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, lis
                 x1, y1, x2, y2 = box
                 coverage[index, y1:y2, x1:x2] = alpha
         total += image
-    return total / len(moments), coverage, order
+    return (total / len(moments)).transpose(1, 2, 0), coverage, order
 
 
 def visible_masks(full: np.ndarray, order: list[int]) -> np.ndarray:
@@ -142,14 +142,12 @@ def _moments(scene: Scene, time: float) -> np.ndarray:
 
 
 def _background(scene: Scene, time: float) -> np.ndarray:
-    """(H, W, 3) background as the camera sees it at ``time``."""
-    width, height = scene.size
+    """(3, H, W) background as the camera sees it at ``time``."""
     rows, columns = scene.background.shape[:2]
     dx, dy = scene.camera.shift(time)
-    matrix = np.array(
-        [[1, 0, dx - (columns - width) / 2], [0, 1, dy - (rows - height) / 2]]
-    )
-    return cv2.warpAffine(scene.background, matrix, (width, height))
+    centre = ((columns - 1) / 2 - dx, (rows - 1) / 2 - dy)
+    view = cv2.getRectSubPix(scene.background, scene.size, centre)
+    return np.ascontiguousarray(view.transpose(2, 0, 1))
 
 
 def _sprite(thing: Thing, time: float) -> np.ndarray:
@@ -196,7 +194,7 @@ def _bounds(
 def _blend(
     image: np.ndarray, sprite: np.ndarray, pose: np.ndarray, box: tuple[int, ...]
 ) -> np.ndarray:
-    """Put a sprite into the box of an image; return its coverage of the box."""
+    """Put a sprite into the box of a (3, H, W) image; return its coverage there."""
     x1, y1, x2, y2 = box
     side = sprite.shape[0]
     matrix = pose.copy()
@@ -204,9 +202,8 @@ def _blend(
     matrix[:, 2] -= matrix[:, :2].sum(axis=1) * (side - 1) / 2
     matrix[:, 2] -= (x1 + 0.5, y1 + 0.5)  # pixel centres lie at halves
     patch = cv2.warpAffine(sprite, matrix, (x2 - x1, y2 - y1))
-    alpha = cv2.extractChannel(patch, 3)
-    keep = cv2.cvtColor(1 - alpha, cv2.COLOR_GRAY2BGR)
-    region = image[y1:y2, x1:x2]
-    region *= keep
-    region += patch[..., :3]
-    return alpha
+    planes = np.ascontiguousarray(patch.transpose(2, 0, 1))
+    region = image[:, y1:y2, x1:x2]
+    region *= 1 - planes[3]
+    region += planes[:3]
+    return planes[3]

@@ -10,7 +10,9 @@ import json
 import multiprocessing
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+import signal
+from collections.abc import Generator, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,13 +76,12 @@ def write_synthvis(
     images_dir = partial_dir / "JPEGImages"
     images_dir.mkdir(parents=True)
     try:
-        records = track(
-            _write_videos(options, images_dir, workers),
-            f"{split} videos",
-            total=num_videos,
-            disable=not show_progress,
-        )
-        content = _annotation_content(options, records)
+        # Closing stops the workers before their folder is removed.
+        with closing(_write_videos(options, images_dir, workers)) as records:
+            shown = track(
+                records, f"{split} videos", num_videos, disable=not show_progress
+            )
+            content = _annotation_content(options, shown)
         partial_json = partial_dir / "annotations.json"
         partial_json.write_text(json.dumps(content, separators=(",", ":")))
         _publish(partial_dir, partial_json, annotation_file)
@@ -143,14 +144,13 @@ def _read_generated(annotation_file: Path) -> dict[str, Any]:
 
 
 def _differences(found: dict[str, Any], wanted: dict[str, Any]) -> list[str]:
-    """One text for each option that differs; knobs count as options."""
-    found, wanted = (
-        {**{k: v for k, v in side.items() if k != "knobs"}, **side.get("knobs", {})}
-        for side in (found, wanted)
-    )
+    """One text for each option that differs; knobs count within one difficulty."""
+    if found.get("difficulty") == wanted["difficulty"]:
+        found = {**found, **found.get("knobs", {})}
+        wanted = {**wanted, **wanted["knobs"]}
     return [
         f"{name} is {found.get(name)}, not {wanted.get(name)}"
-        for name in sorted({*found, *wanted})
+        for name in sorted({*found, *wanted} - {"knobs"})
         if found.get(name) != wanted.get(name)
     ]
 
@@ -166,16 +166,20 @@ def _missing_frame(content: dict[str, Any], images_dir: Path) -> str:
 
 def _write_videos(
     options: SplitOptions, images_dir: Path, workers: int
-) -> Iterator[_Record]:
+) -> Generator[_Record, None, None]:
     """Records of all videos in order; frames are written on the way."""
     write = partial(_write_video, options, images_dir)
     if workers == 1:
         yield from map(write, range(options.num_videos))
         return
-    with multiprocessing.Pool(
-        workers, initializer=cv2.setNumThreads, initargs=(0,)
-    ) as pool:
+    with multiprocessing.Pool(workers, initializer=_start_worker) as pool:
         yield from pool.imap(write, range(options.num_videos), chunksize=2)
+
+
+def _start_worker() -> None:
+    """One thread per process; an interrupt is the main process's business."""
+    cv2.setNumThreads(0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _write_video(options: SplitOptions, images_dir: Path, index: int) -> _Record:

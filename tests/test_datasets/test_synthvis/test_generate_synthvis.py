@@ -11,9 +11,8 @@ def run(load_tool, tmp_path, capsys):
 
     def main(*arguments):
         small = "--num-train-videos 2 --num-val-videos 1 --num-frames 2 --size 64 48"
-        tool.main(
-            ["--out", str(tmp_path), *small.split(), "--workers", "1", *arguments]
-        )
+        fixed = ["--out", str(tmp_path), "--workers", "1", *small.split()]
+        tool.main([*fixed, *arguments])
         return capsys.readouterr().out
 
     return main

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -7,7 +8,13 @@ import pytest
 from mmdet.evaluation.functional import YTVIS
 
 from mmtaformer.datasets import YTVISDataset
-from mmtaformer.datasets.synthvis import CLASSES, SplitOptions, generate_video, writer
+from mmtaformer.datasets.synthvis import (
+    CLASSES,
+    DIFFICULTIES,
+    SplitOptions,
+    generate_video,
+    writer,
+)
 from mmtaformer.datasets.synthvis.writer import write_synthvis
 
 ARGS = dict(num_videos=3, num_frames=5, size=(96, 64), seed=5, difficulty="medium")
@@ -113,13 +120,21 @@ def test_other_options_are_named_and_need_overwrite(tmp_path):
     before = digests(tmp_path)
     with pytest.raises(ValueError, match=r"seed is 5, not 6.*--overwrite"):
         write(tmp_path, num_videos=2, num_frames=2, seed=6)
-    with pytest.raises(ValueError, match=r"objects is \[2, 4\], not \[1, 3\]"):
+    with pytest.raises(ValueError, match=r"\(difficulty is medium, not easy\)"):
         write(tmp_path, num_videos=2, num_frames=2, difficulty="easy")
     assert digests(tmp_path) == before
     write(tmp_path, num_videos=1, num_frames=2, seed=6, overwrite=True)
     info = json.loads((tmp_path / "train.json").read_text())["info"]
     assert info["options"]["seed"] == 6
     assert len(list(tmp_path.rglob("*.jpg"))) == 2
+
+
+def test_data_of_other_knobs_are_other_data(tmp_path, monkeypatch):
+    write(tmp_path, num_videos=1, num_frames=2)
+    faster = replace(DIFFICULTIES["medium"], speed=0.5)
+    monkeypatch.setitem(DIFFICULTIES, "medium", faster)
+    with pytest.raises(ValueError, match=r"\(speed is [0-9.]+, not 0\.5\)"):
+        write(tmp_path, num_videos=1, num_frames=2)
 
 
 def test_missing_frames_are_noticed(tmp_path):
@@ -180,9 +195,9 @@ def test_the_annotation_file_appears_last(tmp_path, monkeypatch):
     def fail_at_json(source, target):
         if str(target) == str(tmp_path / "train.json"):
             raise KeyboardInterrupt
-        replace(source, target)
+        os_replace(source, target)
 
-    replace = writer.os.replace
+    os_replace = writer.os.replace
     monkeypatch.setattr(writer.os, "replace", fail_at_json)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path, num_videos=1, num_frames=2)
