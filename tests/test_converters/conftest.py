@@ -1,0 +1,9 @@
+import pytest
+from mmengine.registry import DefaultScope
+
+
+@pytest.fixture(scope="package", autouse=True)
+def mmdet_scope():
+    """Resolve component names as the runner does."""
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        yield
