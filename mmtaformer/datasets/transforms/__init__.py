@@ -4,6 +4,7 @@ from .colorspace import UInt8PhotoMetricDistortion
 from .filtering import FilterEmptyClip
 from .frame_sampling import ClipSample
 from .loading import LoadFrame, LoadVideoAnnotations
+from .pseudo_clip import RepeatFrame, RotateFrame
 from .wrappers import ClipRandomChoice
 
 __all__ = [
@@ -12,5 +13,7 @@ __all__ = [
     "FilterEmptyClip",
     "LoadFrame",
     "LoadVideoAnnotations",
+    "RepeatFrame",
+    "RotateFrame",
     "UInt8PhotoMetricDistortion",
 ]

@@ -1,0 +1,9 @@
+_base_ = [
+    "../_base_/models/seqformer_r50.py",
+    "../_base_/datasets/youtubevis2019.py",
+    "../_base_/schedules/schedule_12e_seqformer.py",
+    "../_base_/default_runtime.py",
+]
+
+train_dataloader = dict(batch_size=2)
+load_from = "work_dirs/seqformer_r50_4xb4-24e_coco-pseudo-clips/epoch_24.pth"

@@ -1,0 +1,9 @@
+# Joint training with COCO, from the checkpoint that pretraining on COCO leaves.
+_base_ = [
+    "../_base_/models/taformer_r101.py",
+    "../_base_/datasets/joint_coco_youtubevis2019.py",
+    "../_base_/schedules/schedule_6e.py",
+    "../_base_/default_runtime.py",
+]
+
+load_from = "work_dirs/taformer_r101_4xb4-24e_coco-pseudo-clips/epoch_24.pth"

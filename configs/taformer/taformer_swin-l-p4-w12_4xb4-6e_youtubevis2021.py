@@ -1,0 +1,6 @@
+_base_ = [
+    "../_base_/models/taformer_swin-l-p4-w12.py",
+    "../_base_/datasets/youtubevis2021.py",
+    "../_base_/schedules/schedule_6e.py",
+    "../_base_/default_runtime.py",
+]

@@ -1,0 +1,3 @@
+_base_ = "./table3_st-enc_ta-dec_cl.py"
+
+model = dict(bbox_head=dict(loss_contrastive=None))

@@ -1,0 +1,1 @@
+_base_ = "./table3_st-enc_ta-dec.py"

@@ -1,0 +1,3 @@
+_base_ = "./table3_st-enc_ta-dec_cl.py"
+
+model = dict(encoder=dict(layer_cfg=dict(self_attn_cfg=dict(num_temporal_points=2))))
