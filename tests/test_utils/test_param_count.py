@@ -56,7 +56,8 @@ def test_skeletons_have_the_shapes_of_the_model():
         for m in (skeleton, model)
     ]
     assert shapes[0] == shapes[1]
-    assert all(parameter.is_meta for parameter in skeleton.parameters())
+    in_memory = sum(p.numel() for p in skeleton.parameters() if not p.is_meta)
+    assert in_memory < 0.01 * param_count.count_trainable(skeleton)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert param_count.count_trainable(skeleton) == trainable
     assert sum(param_count.count_parts(skeleton).values()) == trainable

@@ -81,6 +81,11 @@ class DynamicConvMaskHead(BaseModule):
     def num_levels(self) -> int:
         return len(self.lateral_convs)
 
+    @property
+    def output_stride(self) -> int:
+        """Stride of the mask logits in pixels."""
+        return self.stride // self.upsampling
+
     def mask_features(
         self, memory: ClipFeatures, first: int = 0, last: int | None = None
     ) -> Tensor:

@@ -116,7 +116,9 @@ class TAFormerHead(BaseModule):
         features = self.mask_head.mask_features(memory)
         mask_size = [size * self.mask_head.upsampling for size in features.shape[-2:]]
         targets = [
-            build_clip_targets(sample, tuple(mask_size), features.device)
+            build_clip_targets(
+                sample, tuple(mask_size), features.device, self.mask_head.output_stride
+            )
             for sample in samples
         ]
         image_sizes = memory.tokens.new_tensor(
@@ -254,7 +256,7 @@ class TAFormerHead(BaseModule):
                 masks,
                 image_size,
                 output_size,
-                self.mask_head.stride // self.mask_head.upsampling,
+                self.mask_head.output_stride,
             )
             for t in range(first, last):
                 frame_masks: Tensor | list[dict] = masks[inverse, t - first]
