@@ -17,6 +17,16 @@ MultiScaleAttention = Callable[
 ]
 
 
+def compute_dtype(*tensors: Tensor) -> torch.dtype:
+    """float64 if one of the tensors has it, else float32.
+
+    In half precision a location is wrong by a tenth of a pixel, and mmcv's CUDA kernel
+    has no bfloat16.
+    """
+    is_double = any(tensor.dtype == torch.float64 for tensor in tensors)
+    return torch.float64 if is_double else torch.float32
+
+
 def composed_attention(
     value: Tensor,
     spatial_shapes: Sequence[tuple[int, int]],
@@ -30,11 +40,9 @@ def composed_attention(
     """Sum of ``multi_scale_attention`` over the relative frames.
 
     The other arguments and the result are those of
-    :func:`mmtaformer.ops.spatio_temporal_deformable_attention`. Computes in float32,
-    or in float64 if ``value`` has it: locations lose a tenth of a pixel in half
-    precision, and mmcv's CUDA kernel has no bfloat16.
+    :func:`mmtaformer.ops.spatio_temporal_deformable_attention`.
     """
-    dtype = torch.promote_types(value.dtype, torch.float32)
+    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
     frames = attention_logits.shape[1]
     spans = [
         _existing(r + first_frame, frames, value.shape[1]) for r in relative_frames

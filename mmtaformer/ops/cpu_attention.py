@@ -4,36 +4,59 @@ Softmax, location arithmetic and sampling happen inside the kernels, so that nei
 sampling locations nor attention weights are stored. The backward pass recomputes them.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from .composed_attention import compute_dtype
 from .parallel import parallel_for
 
-# Samples that are worth handing to another thread: they take some 100 microseconds.
+# Work that is worth handing to another thread: it takes some 100 microseconds.
 _SAMPLES_PER_CHUNK = 4096
-
-
-def _compute_dtype(*tensors: Tensor) -> torch.dtype:
-    is_double = any(tensor.dtype == torch.float64 for tensor in tensors)
-    return torch.float64 if is_double else torch.float32
+_NUMBERS_PER_CHUNK = 2**16
+# From here on it was faster to bring the values of a head together first.
+_SAMPLES_PER_TOKEN = 16
 
 
 def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
     return tensor.detach().to(dtype).contiguous().numpy()
 
 
-def _heads_first(value: Tensor, dtype: torch.dtype) -> np.ndarray:
-    """(B, Tv, S, M, D) to a contiguous (B, Tv, M, S, D), copied only if necessary.
+def _is_heads_first(tokens: int, attention_logits: Tensor) -> bool:
+    """Whether the values are laid out as (B, Tv, M, S, D) instead of (B, Tv, S, M, D).
 
-    The rows that a head samples for neighbouring queries then stay in cache.
+    Then what a head samples for neighbouring queries stays in cache, which pays for
+    the copy where a row is sampled often: in the encoder, not in the decoder.
     """
-    value = value.detach().transpose(2, 3)
-    if value.dtype == dtype and value.is_contiguous():
+    _, _, queries, _, *samples = attention_logits.shape
+    return queries * math.prod(samples) >= _SAMPLES_PER_TOKEN * tokens
+
+
+def _laid_out(value: Tensor, heads_first: bool, dtype: torch.dtype) -> np.ndarray:
+    """Contiguous, copied only if necessary."""
+    value = value.detach().transpose(2, 3) if heads_first else value.detach()
+    value = value.to(dtype)
+    if value.is_contiguous():
         return value.numpy()
-    return torch.empty(value.shape, dtype=dtype).copy_(value).numpy()
+    result = torch.empty(value.shape, dtype=dtype)
+    parts = value.shape[: 3 if heads_first else 2]  # frames, and heads
+    smallest_chunk = _NUMBERS_PER_CHUNK // value.shape[len(parts) :].numel() + 1
+    parallel_for(
+        _copy, parts.numel(), smallest_chunk, value.numpy(), result.numpy(), parts
+    )
+    return result.numpy()
+
+
+def _copy(
+    start: int, stop: int, source: np.ndarray, target: np.ndarray, parts: Sequence[int]
+) -> None:
+    # Not by PyTorch, whose threads would spin for a while and slow the kernels down.
+    for item in range(start, stop):
+        index = np.unravel_index(item, parts)
+        np.copyto(target[index], source[index])
 
 
 def _unexpanded(references: Tensor) -> Tensor:
@@ -54,9 +77,11 @@ def _kernel_inputs(
     first_frame: int,
 ) -> tuple[np.ndarray | int, ...]:
     """The arguments that both kernels share, in their layout and one dtype."""
-    dtype = _compute_dtype(value, reference_points, sampling_offsets, attention_logits)
+    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
+    heads_first = _is_heads_first(value.shape[2], attention_logits)
     return (
-        _heads_first(value, dtype),
+        _laid_out(value, heads_first, dtype),
+        heads_first,
         np.array(spatial_shapes, np.int64).reshape(-1, 2),
         _array(_unexpanded(reference_points), dtype),
         _array(sampling_offsets.flatten(5), dtype),
@@ -104,7 +129,7 @@ def attention(
         first_frame,
     )
     clips, frames, queries, heads = attention_logits.shape[:4]
-    dtype = _compute_dtype(value, reference_points, sampling_offsets, attention_logits)
+    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
     output = torch.empty((clips, frames, queries, heads, value.shape[-1]), dtype=dtype)
     log_sums = torch.empty((clips, frames, queries, heads), dtype=dtype)
     parallel_for(
@@ -128,7 +153,7 @@ def _(
     relative_frames: Sequence[int],
     first_frame: int,
 ) -> tuple[Tensor, Tensor]:
-    dtype = _compute_dtype(value, reference_points, sampling_offsets, attention_logits)
+    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
     shape = attention_logits.shape[:4]
     output = value.new_empty((*shape[:3], shape[3] * value.shape[-1]))
     return output, value.new_empty(shape, dtype=dtype)
@@ -166,9 +191,8 @@ def attention_backward(
     )
     clips, value_frames, tokens, heads, channels = value.shape
     dtype = log_sums.dtype
-    grad_value = torch.empty(
-        (clips, value_frames, heads, tokens, channels), dtype=dtype
-    )
+    heads_first = _is_heads_first(tokens, attention_logits)
+    grad_value = torch.empty(inputs[0].shape, dtype=dtype)
     grad_positions = torch.empty(sampling_offsets.shape, dtype=dtype)
     grad_logits = torch.empty(attention_logits.shape, dtype=dtype)
     for i, frame in enumerate(range(first_frame, first_frame + output.shape[1])):
@@ -200,7 +224,7 @@ def attention_backward(
         boxes = reference_points[:, :, :, None, None, :, None, 2:]
         grad_positions *= boxes * sizes[:, None] / (2 * sampling_offsets.shape[-2])
     return (
-        grad_value.transpose(2, 3).to(value.dtype),
+        (grad_value.transpose(2, 3) if heads_first else grad_value).to(value.dtype),
         grad_reference,
         grad_positions.to(sampling_offsets.dtype),
         grad_logits.to(attention_logits.dtype),
@@ -221,10 +245,12 @@ def _(
     first_frame: int,
     reference_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    heads_first = value.transpose(2, 3).shape
+    grad_value = value.new_empty(value.shape)
+    if _is_heads_first(value.shape[2], attention_logits):
+        grad_value = value.new_empty(value.transpose(2, 3).shape).transpose(2, 3)
     reference_shape = reference_points.shape if reference_grad else (0,)
     return (
-        value.new_empty(heads_first).transpose(2, 3),
+        grad_value,
         reference_points.new_empty(reference_shape),
         sampling_offsets.new_empty(sampling_offsets.shape),
         attention_logits.new_empty(attention_logits.shape),

@@ -26,8 +26,8 @@ def spatio_temporal_deformable_attention(
     map, pixel centres at half integers, as in mmcv's ``multi_scale_deformable_attn``.
 
     One backend per device: fused kernels on the CPU, mmcv's kernel on CUDA, mmcv's
-    PyTorch function elsewhere. All compute in float32, or in float64 if ``value`` has
-    it. ``value`` (B, Tv, S, M, D) is copied on the CPU unless its memory is that of a
+    PyTorch function elsewhere. All compute in float32, or in float64 if a tensor has
+    it. Under many queries the CPU copies ``value``, unless it is the transpose of a
     contiguous (B, Tv, M, S, D).
 
     Args:

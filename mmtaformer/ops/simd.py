@@ -1,10 +1,9 @@
 """What Numba lacks for the kernels: rows as vectors, a vectorized exp, no aliasing."""
 
 import hashlib
-import inspect
 import math
-import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numba
 import numpy as np
@@ -24,12 +23,12 @@ def kernel(function: Callable) -> Callable:
     """Compile at the first call and cache on disk wherever that is possible.
 
     Numba's cache notices changes of the function's own file only. So the name under
-    which it is cached holds a digest of that file and of this one.
+    which it is cached holds a digest of all files that it may be compiled from.
     """
     try:
-        modules = sys.modules[function.__module__], sys.modules[__name__]
-        source = "".join(inspect.getsource(module) for module in modules)
-        function.__qualname__ += "_" + hashlib.sha256(source.encode()).hexdigest()[:12]
+        sources = sorted(Path(__file__).parent.glob("*.py"))
+        digest = hashlib.sha256(b"".join(map(Path.read_bytes, sources))).hexdigest()
+        function.__qualname__ += "_" + digest[:12]
         return numba.njit(cache=True, **_OPTIONS)(function)
     except (OSError, RuntimeError):  # no source, or no directory that is writable
         return numba.njit(**_OPTIONS)(function)
@@ -43,11 +42,20 @@ class _NoAliasCompiler(Compiler):
         return super().define_pipelines()
 
 
-inline = numba.njit(pipeline_class=_NoAliasCompiler, **_OPTIONS)
+def _inline(fastmath: set[str]) -> Callable:
+    return numba.njit(
+        forceinline=True,
+        pipeline_class=_NoAliasCompiler,
+        _nrt=False,  # no reference counting: these functions only borrow arrays
+        **{**_OPTIONS, "fastmath": fastmath},
+    )
+
+
+inline = _inline(set(_FLAGS))
 # Rounds after every operation as written, but for fused multiply-adds.
-inline_in_order = numba.njit(
-    pipeline_class=_NoAliasCompiler, **{**_OPTIONS, "fastmath": {"contract", "nsz"}}
-)
+inline_in_order = _inline({"contract", "nsz"})
+inline_without_nan = _inline({"nnan", "nsz"})
+allocating = numba.njit(**_OPTIONS)
 
 
 def _pointers(context, builder, types_, values):
@@ -268,7 +276,7 @@ def _overload_exp(x):
     return exp32
 
 
-@numba.njit(nogil=True, fastmath={"nnan", "nsz"})
+@inline_without_nan
 def highest(values):
     """Maximum; "nnan" lets LLVM vectorize it, a NaN comes out of the exp instead."""
     result = values[0]

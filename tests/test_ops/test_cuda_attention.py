@@ -191,6 +191,17 @@ def test_expanded_references_and_views(stand_in):
     check_against_cpu(case._replace(reference_points=references, value=value), 1e-6)
 
 
+def test_compiles_as_one_graph(stand_in):
+    case = make_case(relative_frames=(-1, 1)).with_grad()
+    compiled = torch.compile(cuda_branch, fullgraph=True, backend="aot_eager")
+    results = []
+    for function in (compiled, cuda_branch):
+        output = function(case)
+        results.append([output, *torch.autograd.grad(output.sum(), case.tensors)])
+    for actual, expected in zip(*results, strict=True):
+        torch.testing.assert_close(actual, expected)
+
+
 def test_large_batches_are_split(stand_in, monkeypatch):
     case = make_case(clips=1, value_frames=7)
     largest = max(tensor[0, 0].numel() for tensor in case.tensors)

@@ -21,6 +21,8 @@ CASES = {
     ),
     "odd channels": dict(channels=43, points=1),
     "one level": dict(spatial_shapes=((3, 2),), points=9),
+    # So many samples that the values are transposed first.
+    "dense": dict(relative_frames=(-1, 1), clips=1, value_frames=2, queries=100),
 }
 BACKENDS = {
     "fused": spatio_temporal_deformable_attention,
@@ -94,7 +96,7 @@ def test_gradcheck(coordinates):
     assert torch.autograd.gradcheck(function, case.tensors)
 
 
-@pytest.mark.parametrize("name", ["spatial", "temporal boxes"])
+@pytest.mark.parametrize("name", ["spatial", "temporal boxes", "dense"])
 def test_is_a_well_formed_operator(name):
     case = make_case(**CASES[name], dtype=torch.float32).with_grad()
     sizes = [size for shape in case.spatial_shapes for size in shape]
@@ -103,7 +105,7 @@ def test_is_a_well_formed_operator(name):
     )
 
 
-@pytest.mark.parametrize("name", ["spatial", "temporal", "decoder"])
+@pytest.mark.parametrize("name", ["temporal", "decoder", "dense"])
 def test_compiles_as_one_graph(name):
     case = make_case(**CASES[name], dtype=torch.float32).with_grad()
     compiled = torch.compile(
@@ -163,8 +165,9 @@ def test_expanded_references(kept):
     torch.testing.assert_close(actual, attention_by_loops(copied))
 
 
-def test_value_may_be_any_view():
-    case = make_case(relative_frames=(-1, 1))
+@pytest.mark.parametrize("name", ["temporal", "dense"])
+def test_value_may_be_any_view(name):
+    case = make_case(**CASES[name])
     expected = spatio_temporal_deformable_attention(*case)
     heads_first = case.value.transpose(2, 3).contiguous().transpose(2, 3)
     padded = torch.cat([case.value, case.value], -1)[..., : case.value.shape[-1]]
