@@ -1,3 +1,4 @@
+from .data_preprocessors import *  # noqa: F403
 from .detectors import *  # noqa: F403
 from .heads import *  # noqa: F403
 from .layers import *  # noqa: F403

@@ -258,7 +258,7 @@ def test_crowds_are_kept_apart(tmp_path):
 def preprocessor():
     return MODELS.build(
         dict(
-            type="TrackDataPreprocessor",
+            type="ClipDataPreprocessor",
             mean=[123.675, 116.28, 103.53],
             std=[58.395, 57.12, 57.375],
             bgr_to_rgb=True,
