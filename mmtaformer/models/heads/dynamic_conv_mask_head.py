@@ -35,6 +35,11 @@ class DynamicConvMaskHead(BaseModule):
         num_levels (int): How many of the finest levels make the mask features.
             Defaults to 3.
         stride (int): Stride of the finest level in pixels. Defaults to 8.
+        feature_channels (int, optional): F, channels of the mask features. Defaults
+            to C / 32; a small C needs more than that leaves.
+        distance_unit (float): Unit of the distance to the reference point, in pixels.
+            Defaults to 1, as in SeqFormer's released code; a longer one allows for
+            a higher learning rate.
     """
 
     upsampling = 2
@@ -45,12 +50,15 @@ class DynamicConvMaskHead(BaseModule):
         channels: int = 8,
         num_levels: int = 3,
         stride: int = 8,
+        feature_channels: int | None = None,
+        distance_unit: float = 1.0,
         init_cfg=None,
     ) -> None:
         super().__init__(init_cfg)
         self.channels = channels
         self.stride = stride
-        self.feature_channels = embed_dims // 32
+        self.distance_unit = distance_unit
+        self.feature_channels = feature_channels or embed_dims // 32
         in_channels = self.feature_channels + 2
         self.weight_sizes = [channels * in_channels, channels * channels, channels]
         self.bias_sizes = [channels, channels, 1]
@@ -96,7 +104,7 @@ class DynamicConvMaskHead(BaseModule):
             first, last: The frames to work on. Defaults to all.
 
         Returns:
-            Tensor: (B, frames, C / 32, H, W) at the finest level's stride.
+            Tensor: (B, frames, F, H, W) at the finest level's stride.
         """
         maps = memory.level_maps(self.num_levels, first, last)
         merged = None
@@ -111,11 +119,12 @@ class DynamicConvMaskHead(BaseModule):
     def forward(
         self, instance_query: Tensor, features: Tensor, points: Tensor
     ) -> Tensor:
-        """Mask logits of some instances of one clip.
+        """Mask logits of some instances.
 
         Args:
             instance_query: (n, C).
-            features: (T, C / 32, H, W) mask features.
+            features: (T, F, H, W) mask features of the clip they are all in, or
+                (n, T, F, H, W) of the clip that each is in.
             points: (n, T, 2) reference points (x, y) in pixels of the input image.
 
         Returns:
@@ -124,7 +133,7 @@ class DynamicConvMaskHead(BaseModule):
         params = self.controller(instance_query)
         if len(params) == 0:
             # Keeps every parameter in the graph, which distributed training needs.
-            frames, _, height, width = features.shape
+            frames, _, height, width = features.shape[-4:]
             shape = (0, frames, self.upsampling * height, self.upsampling * width)
             return features.new_zeros(shape) + 0 * (params.sum() + features.sum())
         with torch.autocast(params.device.type, enabled=False):
@@ -136,13 +145,13 @@ class DynamicConvMaskHead(BaseModule):
 
         Args:
             params: (n, P) weights w1, w2, w3, then biases b1, b2, b3.
-            features: (T, C / 32, H, W).
+            features: (T, F, H, W) or (n, T, F, H, W).
             points: (n, T, 2) in pixels.
 
         Returns:
             Tensor: (n, T, H, W) logits.
         """
-        num, (frames, _, height, width) = len(params), features.shape
+        num, (frames, _, height, width) = len(params), features.shape[-4:]
         split = params.split([*self.weight_sizes, *self.bias_sizes], dim=1)
         w1, w2, w3, b1, b2, b3 = split
         w1 = w1.view(num, 1, self.channels, -1)
@@ -152,12 +161,12 @@ class DynamicConvMaskHead(BaseModule):
         # of the first layer is a row plus a column, not a map per instance.
         steps = torch.arange(max(height, width), device=params.device)
         centres = (steps + 0.5) * self.stride
-        distance_x = points[..., 0, None] - centres[:width]
-        distance_y = points[..., 1, None] - centres[:height]
+        distance_x = (points[..., 0, None] - centres[:width]) / self.distance_unit
+        distance_y = (points[..., 1, None] - centres[:height]) / self.distance_unit
         row = w_xy[..., 0, None] * distance_x.unsqueeze(2)
         column = w_xy[..., 1, None] * distance_y.unsqueeze(2)
 
-        hidden = torch.matmul(w_features, features.flatten(2))
+        hidden = torch.matmul(w_features, features.flatten(-2))
         hidden = hidden.view(num, frames, self.channels, height, width)
         hidden = hidden + (column + b1.view(num, 1, -1, 1)).unsqueeze(-1)
         hidden = F.relu(hidden + row.unsqueeze(-2)).flatten(3)

@@ -168,15 +168,7 @@ class TAFormerHead(BaseModule):
             self.match(*args)
             for args in zip(logits, output.boxes, targets, strict=True)
         ]
-        masks = [
-            self.mask_head(
-                output.instance_query[clip, queries],
-                features[clip],
-                output.reference[clip, :, queries, :2].transpose(0, 1)
-                * image_sizes[clip],
-            )
-            for clip, (queries, _) in enumerate(matches)
-        ]
+        masks = self._matched_masks(output, matches, features, image_sizes)
         return {
             "loss_cls": self._loss_cls(logits, matches, targets, num_instances),
             **self._loss_boxes(output.boxes, matches, targets, num_instances),
@@ -298,8 +290,21 @@ class TAFormerHead(BaseModule):
             ),
         }
 
+    def _matched_masks(self, output, matches, features, image_sizes) -> Tensor:
+        """(n, T, h, w) mask logits of the matched queries of all clips."""
+        queries = torch.cat([queries for queries, _ in matches])
+        counts = queries.new_tensor([len(matched) for matched, _ in matches])
+        clips = torch.arange(len(matches), device=counts.device)
+        clips = clips.repeat_interleave(counts)
+        points = output.reference[clips, :, queries, :2]
+        return self.mask_head(
+            output.instance_query[clips, queries],
+            features.index_select(0, clips),
+            points * image_sizes[clips].unsqueeze(1),
+        )
+
     def _loss_masks(self, masks, matches, targets, num_instances) -> dict:
-        pred = torch.cat([mask.flatten(1) for mask in masks])
+        pred = masks.flatten(1)
         truth = torch.cat(
             [
                 target.masks[instances].flatten(1)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 import torch.nn.functional as F
 from mmdet.models.utils import aligned_bilinear
@@ -6,20 +7,28 @@ from mmdet.registry import MODELS
 from mmtaformer.models.structures import ClipFeatures
 
 
-def build(embed_dims=64, channels=5):
+def build(embed_dims=64, channels=5, **kwargs):
     torch.manual_seed(0)
     head = MODELS.build(
-        dict(type="DynamicConvMaskHead", embed_dims=embed_dims, channels=channels)
+        dict(
+            type="DynamicConvMaskHead",
+            embed_dims=embed_dims,
+            channels=channels,
+            **kwargs,
+        )
     )
     head.init_weights()
     return head.eval()
 
 
+@pytest.mark.parametrize("options", [{}, dict(feature_channels=7, distance_unit=16.0)])
 @torch.no_grad()
-def test_equals_a_convolution_over_explicit_coordinate_maps():
-    head, num, frames, height, width = build(), 3, 2, 6, 9
+def test_equals_a_convolution_over_explicit_coordinate_maps(options):
+    num, frames, height, width = 3, 2, 6, 9
+    head = build(**options)
+    inputs = 2 + options.get("feature_channels", 2)
     query = torch.randn(num, 64)
-    features = torch.randn(frames, 2, height, width)
+    features = torch.randn(frames, inputs - 2, height, width)
     points = torch.rand(num, frames, 2) * torch.tensor([72.0, 48.0])
     actual = head(query, features, points)
 
@@ -29,11 +38,12 @@ def test_equals_a_convolution_over_explicit_coordinate_maps():
         8 * torch.arange(height) + 4, 8 * torch.arange(width) + 4, indexing="ij"
     )
     for n in range(num):
-        w1, w2, w3, b1, b2, b3 = params[n].split([4 * c, c * c, c, c, c, 1])
+        w1, w2, w3, b1, b2, b3 = params[n].split([inputs * c, c * c, c, c, c, 1])
         for t in range(frames):
             dx, dy = points[n, t, 0] - x, points[n, t, 1] - y
-            maps = torch.cat([torch.stack([dx, dy]), features[t]])[None]
-            maps = F.relu(F.conv2d(maps, w1.view(c, 4, 1, 1), b1))
+            distance = torch.stack([dx, dy]) / options.get("distance_unit", 1)
+            maps = torch.cat([distance, features[t]])[None]
+            maps = F.relu(F.conv2d(maps, w1.view(c, inputs, 1, 1), b1))
             maps = F.relu(F.conv2d(maps, w2.view(c, c, 1, 1), b2))
             maps = F.conv2d(maps, w3.view(1, c, 1, 1), b3)
             expected = aligned_bilinear(maps, 2)[0, 0]
