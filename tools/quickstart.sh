@@ -100,7 +100,7 @@ main() {
     cd "$PROJECT_ROOT"
     setup_env onedl
     step "Generating videos into $data (1 minute)"
-    run tools/dataset_converters/generate_synthvis.py --out "$data"
+    run tools/dataset_converters/generate_synthvis.py --out "$data" --difficulty easy
     train "$taformer" "$work_dir"
     if ((with_baseline)); then
         train "$seqformer" "$baseline_dir"

@@ -48,9 +48,8 @@ def test_one_clip_of_two_look_alikes(tmp_path):
         }
     )
     # The clip as it is, over and over: an epoch is one pass over its five frames.
-    resize, flip = config.train_dataloader.dataset.pipeline[1].transforms[2:4]
-    config.train_dataloader.dataset.pipeline[1].transforms.remove(resize)
-    config.train_dataloader.dataset.pipeline[1].transforms.remove(flip)
+    transforms = config.train_dataloader.dataset.pipeline[1].transforms
+    transforms[:] = [t for t in transforms if t.type != "RandomFlip"]
     config.train_dataloader.dataset.pipeline[0].num_frames = NUM_FRAMES
     epochs = 140
     config.train_cfg.update(max_epochs=epochs, val_interval=epochs)

@@ -17,9 +17,6 @@ meta_keys = (
     "ori_video_length",
 )
 
-# Up to the 160 x 96 pixels of the images: (long, short), the long ones out of reach.
-train_scales = [(1333, short_side) for short_side in (80, 88, 96)]
-
 train_pipeline = [
     dict(type="ClipSample", num_frames=3),
     dict(
@@ -28,7 +25,6 @@ train_pipeline = [
         transforms=[
             dict(type="LoadFrame"),
             dict(type="LoadVideoAnnotations", with_mask=True),
-            dict(type="RandomChoiceResize", scales=train_scales, keep_ratio=True),
             dict(type="RandomFlip", prob=0.5),
         ],
     ),
@@ -41,10 +37,9 @@ test_pipeline = [
 ]
 
 train_dataloader = dict(
-    batch_size=6,
-    num_workers=1,
-    # Workers that start anew with each epoch are seeded anew, so that a run that was
-    # resumed draws the same clips as one that was not interrupted.
+    batch_size=5,
+    # On two cores a worker process costs the training more than it saves.
+    num_workers=0,
     persistent_workers=False,
     sampler=dict(type="TrackImgSampler"),
     dataset=dict(
@@ -57,7 +52,7 @@ train_dataloader = dict(
 )
 val_dataloader = dict(
     batch_size=1,
-    num_workers=1,
+    num_workers=0,
     persistent_workers=False,
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),

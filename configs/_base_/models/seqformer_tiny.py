@@ -2,7 +2,6 @@
 _base_ = "./seqformer_r50.py"
 
 embed_dims = 64
-num_heads = 2
 num_layers = 3
 ffn_cfg = dict(embed_dims=embed_dims, feedforward_channels=128, ffn_drop=0.0)
 
@@ -26,9 +25,7 @@ model = dict(
     encoder=dict(
         num_layers=1,
         layer_cfg=dict(
-            self_attn_cfg=dict(
-                embed_dims=embed_dims, num_heads=num_heads, num_points=2
-            ),
+            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=4, num_points=2),
             ffn_cfg=ffn_cfg,
             dropout=0.0,
         ),
@@ -36,8 +33,8 @@ model = dict(
     decoder=dict(
         num_layers=num_layers,
         layer_cfg=dict(
-            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads, dropout=0.0),
-            cross_attn_cfg=dict(embed_dims=embed_dims, num_heads=num_heads),
+            self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
+            cross_attn_cfg=dict(embed_dims=embed_dims, num_heads=8),
             ffn_cfg=ffn_cfg,
             dropout=0.0,
         ),
@@ -46,7 +43,7 @@ model = dict(
         num_classes=6,
         num_layers=num_layers,
         embed_dims=embed_dims,
-        mask_head=dict(embed_dims=embed_dims),
+        mask_head=dict(embed_dims=embed_dims, feature_channels=8, distance_unit=16.0),
         # From scratch, boxes are learned long before classes are.
         loss_cls=dict(loss_weight=4.0),
     ),

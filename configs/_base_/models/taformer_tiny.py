@@ -14,7 +14,7 @@ model = dict(
     ),
     decoder=dict(
         temporal_self_attn=dict(
-            type="TemporalSelfAttention", embed_dims=64, num_heads=2, dropout=0.0
+            type="TemporalSelfAttention", embed_dims=64, num_heads=8, dropout=0.0
         ),
         share_temporal_self_attn=True,
     ),

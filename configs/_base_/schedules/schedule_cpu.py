@@ -1,17 +1,17 @@
 # From scratch in minutes: one cycle of the learning rate, everything learns alike.
-max_epochs = 3
+max_epochs = 2
 
 optim_wrapper = dict(
     type="OptimWrapper",
     optimizer=dict(
-        type="AdamW", lr=8e-4, betas=(0.9, 0.999), weight_decay=1e-4, fused=True
+        type="AdamW", lr=2e-3, betas=(0.9, 0.999), weight_decay=1e-4, fused=True
     ),
     clip_grad=dict(max_norm=1.0, norm_type=2),
 )
 param_scheduler = [
     dict(
         type="OneCycleLR",
-        eta_max=8e-4,
+        eta_max=2e-3,
         pct_start=0.1,
         by_epoch=True,
         end=max_epochs,
@@ -24,4 +24,6 @@ train_cfg = dict(
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")
 
-auto_scale_lr = dict(enable=False, base_batch_size=6)
+auto_scale_lr = dict(enable=False, base_batch_size=5)
+# The figures of the README are those of this seed.
+randomness = dict(seed=0)

@@ -60,12 +60,12 @@ class Difficulty:
 
 _EASY = Difficulty(
     name="easy",
-    objects=(1, 3),
-    radius=(0.16, 0.25),
+    objects=(1, 2),
+    radius=(0.18, 0.28),
     hue_spread=20.0,
-    lookalike_probability=0.3,
+    lookalike_probability=0.2,
     lookalike_jitter=0.3,
-    meeting_probability=0.25,
+    meeting_probability=0.15,
     leave_probability=0.1,
     depth_swap=0.0,
     speed=0.03,
