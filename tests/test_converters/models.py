@@ -36,7 +36,9 @@ def model_config(name: str, sizes: Sizes, **options) -> dict:
             "bbox_head.num_classes": sizes.classes,
             "bbox_head.num_layers": sizes.decoder_layers,
             "bbox_head.embed_dims": sizes.dims,
-            "bbox_head.mask_head.embed_dims": sizes.dims,
+            "bbox_head.mask_head": dict(
+                embed_dims=sizes.dims, feature_channels=None, distance_unit=1.0
+            ),
         },
     )
     config.merge_from_dict(options)

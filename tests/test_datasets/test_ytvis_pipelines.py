@@ -298,6 +298,7 @@ def test_training_batches_from_worker_processes(tmp_path):
 def test_workers_draw_the_same_clips_when_training_is_resumed(tmp_path):
     write_dataset(tmp_path, [moving_video(0, 8, size=(160, 96))])
     cfg = load_config("synthvis", tmp_path)
+    cfg.train_dataloader.num_workers = 1
 
     def second_epoch(first_too):
         loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
