@@ -3,6 +3,7 @@
 import argparse
 import os
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +12,10 @@ from pathlib import Path
 import torch.distributed
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
+from mmengine.dist import get_dist_info
 from mmengine.registry import RUNNERS
 from mmengine.runner import Runner
+from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
 from .checkpoint import allow_checkpoint_globals, forbid_arbitrary_pickles
 
@@ -120,15 +123,19 @@ def friendly_errors() -> Iterator[None]:
 
     That is a missing file, a loss that is not finite, or a ValueError of this package,
     which stands for data or options that do not fit. Other errors keep their traceback.
+
+    In a distributed run the launcher ends the other processes. What went wrong first,
+    and where, is in the summary that torchrun closes with.
     """
     try:
         yield
-    except (FileNotFoundError, FloatingPointError, UsageError) as error:
-        sys.exit(f"error: {error}")
-    except ValueError as error:
-        if _raised_by_this_package(error):
-            sys.exit(f"error: {error}")
-        raise
+    except Exception as error:
+        _tell_launcher(error)
+        if not _is_friendly(error):
+            raise
+        rank, world_size = get_dist_info()
+        where = f"process {rank} of {world_size}: " if world_size > 1 else ""
+        sys.exit(f"error: {where}{error}")
     except KeyboardInterrupt:
         print(
             "\nInterrupted. The checkpoints saved so far are kept; train on with "
@@ -136,6 +143,23 @@ def friendly_errors() -> Iterator[None]:
             file=sys.stderr,
         )
         sys.exit(INTERRUPTED)
+
+
+def _tell_launcher(error: Exception) -> None:
+    """Puts an error into the summary that torchrun closes with.
+
+    torchrun takes the first error for the cause, by whole seconds. The other processes
+    fail as soon as they miss this one, so it stays for longer than that.
+    """
+    get_error_handler().record_exception(error)
+    if get_dist_info()[1] > 1:
+        time.sleep(1)
+
+
+def _is_friendly(error: Exception) -> bool:
+    if isinstance(error, ValueError):
+        return _raised_by_this_package(error)
+    return isinstance(error, FileNotFoundError | FloatingPointError | UsageError)
 
 
 def _raised_by_this_package(error: BaseException) -> bool:

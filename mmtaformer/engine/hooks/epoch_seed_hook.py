@@ -36,8 +36,8 @@ class EpochSeedHook(Hook):
     def __init__(self) -> None:
         self._initial_seed: int | None = None
 
-    def before_run(self, runner: Runner) -> None:
-        """Remembers the seed that the sampler was built with."""
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remembers the seed that the sampler was built with, ahead of the resumed."""
         self._initial_seed = runner.seed
 
     def before_train(self, runner: Runner) -> None:

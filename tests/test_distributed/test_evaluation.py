@@ -1,0 +1,94 @@
+"""tools/dist_test.sh: every video is predicted, gathered and counted once."""
+
+import json
+
+import pytest
+import torch
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from pycocotools import mask as mask_utils
+
+from mmtaformer.datasets.synthvis import write_synthvis
+from mmtaformer.evaluation import evaluate_ytvis
+
+from .ranks import free_port, start_script, wait_for
+
+NUM_VIDEOS = 3
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory):
+    """Videos that two processes cannot share evenly."""
+    root = tmp_path_factory.mktemp("uneven")
+    write_synthvis(root, "val", NUM_VIDEOS, 4, (96, 64), 1, "easy")
+    return root
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tiny_config, split):
+    torch.manual_seed(0)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(Config.fromfile(tiny_config).model)
+    model.init_weights()
+    path = split / "model.pth"
+    torch.save(dict(state_dict=model.state_dict(), meta={}), path)
+    return path
+
+
+def options(split, out):
+    """Arguments of tools/test.py on these videos, with the results into a folder."""
+    ann_file = split / "val.json"
+    return [
+        *("--work-dir", str(out / "work"), "--out", str(out / "results.json")),
+        "--cfg-options",
+        f"test_dataloader.dataset.data_root={split}/",
+        *("test_dataloader.num_workers=0", f"test_evaluator.ann_file={ann_file}"),
+    ]
+
+
+def annotate_like(results, ann_file):
+    """Replace the annotations by a part of the results, so that figures are not 0."""
+    content = json.loads(ann_file.read_text())
+    content["annotations"] = []
+    for number, entry in enumerate(results):
+        masks = entry["segmentations"]
+        areas = [rle and int(mask_utils.area(rle)) for rle in masks]
+        if number % 3 == 0 and any(areas):
+            boxes = [rle and mask_utils.toBbox(rle).tolist() for rle in masks]
+            truth = dict(id=number, iscrowd=0, segmentations=masks, areas=areas)
+            truth |= {key: entry[key] for key in ("video_id", "category_id")}
+            content["annotations"].append(truth | dict(bboxes=boxes))
+    assert len({a["video_id"] for a in content["annotations"]}) == NUM_VIDEOS
+    ann_file.write_text(json.dumps(content))
+
+
+def figures_of(out):
+    """What a test run writes down."""
+    (path,) = out.glob("work/*/*.json")
+    figures = json.loads(path.read_text())
+    return {key: value for key, value in figures.items() if "youtube_vis" in key}
+
+
+def test_two_processes_measure_what_one_does(
+    load_tool, tiny_config, split, checkpoint, tmp_path
+):
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as in each of the two processes
+    argv = [str(tiny_config), str(checkpoint)]
+    load_tool("test.py").main([*argv, *options(split, tmp_path / "one")])
+    torch.set_num_threads(threads)
+    results = json.loads((tmp_path / "one" / "results.json").read_text())
+    annotate_like(results, split / "val.json")
+    expected = evaluate_ytvis(str(split / "val.json"), results)
+    assert 0 < expected["AP"] < 1
+
+    log = tmp_path / "log"
+    arguments = [*argv, 2, *options(split, tmp_path / "two")]
+    script = start_script("dist_test.sh", *arguments, log=log, PORT=free_port())
+    assert wait_for(script) == [0], log.read_text()
+    assert json.loads((tmp_path / "two" / "results.json").read_text()) == results
+    figures = figures_of(tmp_path / "two")
+    assert len(figures) >= 6
+    for key, value in figures.items():
+        assert value == expected[key.removeprefix("youtube_vis/")], key
