@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import mmtaformer  # noqa: F401
-from mmtaformer.evaluation import atomic_path
+from mmtaformer.evaluation.ytvis_files import atomic_path
 from mmtaformer.utils.benchmark import measure
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
