@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmtaformer.evaluation.ytvis_files import atomic_path
 from mmtaformer.utils import allow_checkpoint_globals
+from mmtaformer.utils.files import atomic_path
 from mmtaformer.version import __version__
 
 # Where code bases keep the parameters; SeqFormer, VNext, Deformable DETR and Swin under

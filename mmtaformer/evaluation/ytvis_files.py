@@ -3,10 +3,8 @@
 import json
 import math
 import os
-import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -14,35 +12,11 @@ from typing import Any
 from pycocotools import mask as mask_utils
 
 from mmtaformer.datasets.ytvis_json import read_ytvis_json
+from mmtaformer.utils.files import atomic_path
 
 PathType = str | os.PathLike[str]
 
 _RESULT_KEYS = ("video_id", "category_id", "score", "segmentations")
-
-
-@contextmanager
-def atomic_path(path: PathType) -> Iterator[Path]:
-    """Give a temporary path that becomes ``path`` when the block succeeds.
-
-    The temporary file lies in the same folder, which is made if necessary, and
-    has the same suffix. It is removed when the block raises.
-
-    Args:
-        path: The final name of the file.
-
-    Yields:
-        Where to write the file.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    folder = tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent)
-    partial = Path(folder) / path.name
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-        os.rmdir(folder)
 
 
 def load_ground_truth(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw
 
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 
 from .draw import load_font
 

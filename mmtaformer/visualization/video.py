@@ -8,7 +8,7 @@ from itertools import chain
 import av
 import numpy as np
 
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 
 
 def write_video(

@@ -11,7 +11,7 @@ from figure_files import save_figure
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 
 _PAPER_METRICS = ("AP", "AP50", "AP75")
 _HEADER = """\

@@ -15,7 +15,7 @@ from typing import IO, Any
 from mmengine.config import Config
 
 from mmtaformer.evaluation import evaluate_ytvis
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import UsageError
 
 TOOLS = Path(__file__).resolve().parents[2] / "tools"

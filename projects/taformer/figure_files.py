@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 
 DPI = 200
 

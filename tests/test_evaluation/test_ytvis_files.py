@@ -5,20 +5,8 @@ import numpy as np
 import pytest
 
 from mmtaformer.evaluation import load_ground_truth, load_results, save_results
-from mmtaformer.evaluation.ytvis_files import atomic_path
 
 from . import toy
-
-
-def test_atomic_path_leaves_nothing_when_the_block_fails(tmp_path):
-    target = tmp_path / "new" / "file.json"
-    with atomic_path(target) as partial:
-        partial.write_text("old")
-    with pytest.raises(RuntimeError), atomic_path(target) as partial:
-        partial.write_text("half")
-        raise RuntimeError
-    assert target.read_text() == "old"
-    assert list(target.parent.iterdir()) == [target]
 
 
 def test_ground_truth_without_annotations(tmp_path):

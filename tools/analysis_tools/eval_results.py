@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mmtaformer.evaluation import evaluate_ytvis, format_tables
-from mmtaformer.evaluation.ytvis_files import atomic_path
+from mmtaformer.utils.files import atomic_path
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
