@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 from mmdet.models.mot import BaseMOTModel
@@ -176,12 +178,19 @@ class TAFormer(BaseMOTModel):
             video: (1, T, 3, H, W).
             frames_per_chunk: How many frames pass through the backbone at a time.
         """
-        chunks = [
-            self.extract_feat(frames)
-            for frames in video[0].split(frames_per_chunk or video.size(1))
-        ]
-        maps = [torch.cat(level) for level in zip(*chunks, strict=True)]
-        return self.embed(maps, batch_size=1)
+        num_frames = video.size(1)
+        step = frames_per_chunk or num_frames
+        tokens = None
+        for first in range(0, num_frames, step):
+            maps = self.extract_feat(video[0, first : first + step])
+            features = self.embed(maps, batch_size=1)
+            if tokens is None:  # of all frames, so that none is held twice
+                shape = (1, num_frames, *features.tokens.shape[2:])
+                tokens = features.tokens.new_empty(shape)
+            tokens[:, first : first + step] = features.tokens
+        assert tokens is not None, "a video without frames"
+        times = self.positional_encoding.encode_frames(num_frames, video.device)
+        return replace(features, tokens=tokens, temporal_pos=times)
 
     def embed(
         self,

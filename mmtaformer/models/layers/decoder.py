@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..structures import ClipFeatures, DecoderLayerOutput
 from .decoder_layer import TemporalAugmentedDecoderLayer
+from .dropout import Dropout
 from .positional_encoding import temporal_sine_encoding
 
 
@@ -56,7 +57,7 @@ class TemporalSelfAttention(BaseModule):
         self.attn = nn.MultiheadAttention(
             embed_dims, num_heads, dropout, batch_first=True
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(embed_dims)
 
     def forward(self, box_query: Tensor) -> Tensor:

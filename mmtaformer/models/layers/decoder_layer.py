@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from mmtaformer.ops import spatio_temporal_deformable_attention
 
 from ..structures import ClipFeatures
 from .deformable_attention import project_value
+from .dropout import Dropout
+from .ffn import build_ffn
+from .recomputation import recomputed
 
 
 @MODELS.register_module()
@@ -119,9 +120,9 @@ class TemporalAugmentedDecoderLayer(BaseModule):
             {"type": "QueryDecomposedCrossAttention", **cross_attn_cfg}
         )
         self.time_attention_weights = nn.Linear(embed_dims, 1)
-        self.ffn = FFN(**ffn_cfg)
-        self.ffn_box = FFN(**ffn_cfg)
-        self.dropout = nn.Dropout(dropout)
+        self.ffn = build_ffn(**ffn_cfg)
+        self.ffn_box = build_ffn(**ffn_cfg)
+        self.dropout = Dropout(dropout)
         self.norm1, self.norm1_box = nn.LayerNorm(embed_dims), nn.LayerNorm(embed_dims)
         self.norm2, self.norm2_box = nn.LayerNorm(embed_dims), nn.LayerNorm(embed_dims)
         self.norm3, self.norm3_box = nn.LayerNorm(embed_dims), nn.LayerNorm(embed_dims)
@@ -150,9 +151,7 @@ class TemporalAugmentedDecoderLayer(BaseModule):
         """
         args = (instance_query, box_query, query_pos, reference_points)
         if self.with_cp and self.training:
-            return checkpoint(
-                self._forward, *args, memory, frames_per_chunk, use_reentrant=False
-            )
+            return recomputed(self._forward, *args, memory, frames_per_chunk)
         return self._forward(*args, memory, frames_per_chunk)
 
     def _forward(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..structures import ClipFeatures, encoder_reference_points
+from .dropout import Dropout
+from .ffn import build_ffn
+from .recomputation import recomputed
 
 
 class SpatioTemporalEncoderLayer(BaseModule):
@@ -30,9 +31,9 @@ class SpatioTemporalEncoderLayer(BaseModule):
             **self_attn_cfg,
         }
         self.self_attn = MODELS.build(self_attn_cfg)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm1 = nn.LayerNorm(self.self_attn.embed_dims)
-        self.ffn = FFN(**ffn_cfg)
+        self.ffn = build_ffn(**ffn_cfg)
         self.norm2 = nn.LayerNorm(self.self_attn.embed_dims)
 
     def forward(
@@ -111,42 +112,46 @@ class SpatioTemporalEncoder(BaseModule):
         Returns:
             ClipFeatures: The same geometry around the encoded tokens.
         """
-        reference_points = encoder_reference_points(
-            features.spatial_shapes, features.valid_ratios
-        )
-        if frames_per_chunk is None or frames_per_chunk >= features.num_frames:
-            frames_per_chunk = features.num_frames
+        if frames_per_chunk is not None and frames_per_chunk < features.num_frames:
+            return self._forward_in_chunks(features, frames_per_chunk)
+        geometry = self._geometry(features)
         for layer in self.layers:
-            tokens = self._run_layer(
-                layer, features, reference_points, frames_per_chunk
-            )
+            args = (features.tokens, features.position(), features.tokens, *geometry)
+            if self.with_cp and self.training:
+                tokens = recomputed(layer, *args)
+            else:
+                tokens = layer(*args)
             features = features.with_tokens(tokens)
         return features
 
-    def _run_layer(
-        self,
-        layer: SpatioTemporalEncoderLayer,
-        features: ClipFeatures,
-        reference_points: Tensor,
-        frames_per_chunk: int,
-    ) -> Tensor:
-        tokens, num_frames = features.tokens, features.num_frames
-        halo = layer.self_attn.temporal_window
-        chunks = []
-        for first in range(0, num_frames, frames_per_chunk):
-            last = min(first + frames_per_chunk, num_frames)
-            start = max(first - halo, 0)
-            args = (
-                tokens[:, first:last],
-                features.position(first, last),
-                tokens[:, start : last + halo],
-                reference_points,
-                features.spatial_shapes,
-                features.padding_mask,
-                first - start,
-            )
-            if self.with_cp and self.training:
-                chunks.append(checkpoint(layer, *args, use_reentrant=False))
-            else:
-                chunks.append(layer(*args))
-        return chunks[0] if len(chunks) == 1 else torch.cat(chunks, dim=1)
+    def _forward_in_chunks(
+        self, features: ClipFeatures, frames_per_chunk: int
+    ) -> ClipFeatures:
+        """Holds the tokens of the whole clip once, beside those it was given."""
+        source, encoded = features.tokens, torch.empty_like(features.tokens)
+        geometry = self._geometry(features)
+        for layer in self.layers:
+            window = layer.self_attn.temporal_window
+            before = source[:, :0]  # frames that this layer may have overwritten
+            for first in range(0, features.num_frames, frames_per_chunk):
+                last = min(first + frames_per_chunk, features.num_frames)
+                start, end = before.size(1), before.size(1) + last - first
+                around = torch.cat([before, source[:, first : last + window]], dim=1)
+                encoded[:, first:last] = layer(
+                    around[:, start:end],
+                    features.position(first, last),
+                    around,
+                    *geometry,
+                    start,
+                )
+                before = around[:, max(end - window, 0) : end]
+            source = encoded
+        return features.with_tokens(encoded)
+
+    @staticmethod
+    def _geometry(features: ClipFeatures) -> tuple:
+        """Arguments of the layers that are the same for all frames."""
+        reference_points = encoder_reference_points(
+            features.spatial_shapes, features.valid_ratios
+        )
+        return reference_points, features.spatial_shapes, features.padding_mask
