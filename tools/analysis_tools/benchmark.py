@@ -6,6 +6,7 @@ Every case runs in a process of its own, which its peak memory belongs to.
 """
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -26,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 import mmtaformer  # noqa: F401
-from mmtaformer.evaluation.ytvis_files import atomic_path
 from mmtaformer.utils.benchmark import measure
+from mmtaformer.utils.files import atomic_path
+from mmtaformer.utils.memory import return_freed_memory
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MODEL_CONFIGS = {
@@ -35,7 +37,9 @@ MODEL_CONFIGS = {
     "seqformer": CONFIGS / "seqformer/seqformer_r50_4xb4-6e_youtubevis2019.py",
     "mask2former": "mmdet::mask2former_vis/mask2former_r50_8xb2-8e_youtubevis2019.py",
 }
-REFERENCES = {"operator": "fallback", "default": "mask2former"}
+OWN_MODELS = ("taformer", "seqformer")
+# What each row is compared with: mmcv's function, mmdet's model, no worker process.
+REFERENCES = ("fallback", "mask2former", "0 workers")
 
 
 def load_config(name: str) -> Config:
@@ -97,9 +101,13 @@ def inference_work(model: str, frames: int, size, device: str, dtype: str) -> Ca
     return work
 
 
-def train_work(model: str, frames: int, size, device: str, dtype: str) -> Callable:
+def train_work(
+    model: str, frames: int, size, device: str, dtype: str, recompute: bool = False
+) -> Callable:
     """One training step on one clip with four instances."""
     config = load_config(model)
+    if recompute:
+        config.model.encoder.with_cp = config.model.decoder.with_cp = True
     if model == "mask2former":
         config.model.track_head.num_frames = frames
     network = MODELS.build(config.model).to(device).train()
@@ -149,10 +157,11 @@ def operator_work(name: str, backward: bool, size, device: str) -> Callable:
 
     forward = fused if name == "fused" else fallback
 
-    def work() -> None:
+    def work() -> torch.Tensor:
         output = forward()
         if backward:
             output.sum().backward()
+        return output.detach()
 
     return work
 
@@ -176,6 +185,7 @@ def data_work(config_path: str, num_workers: int) -> Callable:
 def build_work(case: dict) -> Callable:
     """The work that a case describes."""
     init_default_scope("mmdet")
+    return_freed_memory()
     case = dict(case)
     kind = case.pop("kind")
     builders = {
@@ -188,60 +198,53 @@ def build_work(case: dict) -> Callable:
 
 
 def list_cases(args: argparse.Namespace) -> list[dict]:
-    """Groups of cases that are measured in turn, as (row, name, case)."""
+    """All cases, each with the row of the table it is in and its name there."""
     rows: list[dict] = []
 
-    def add(row: str, name: str, **case) -> None:
-        rows.append(dict(row=row, name=name, case=case))
+    def add(row: str, label: str, **case) -> None:
+        rows.append(dict(row=row, name=label, case=case))
 
+    on_device = dict(size=args.size, device=args.device)
     if "operator" in args.what:
         for backward in (False, True):
             row = "operator, forward" + (" and backward" if backward else "")
             for name in ("fallback", "fused"):
-                add(
-                    row,
-                    name,
-                    kind="operator",
-                    backward=backward,
-                    size=args.size,
-                    device=args.device,
-                    **{"name": name},
-                )
-    for kind, lengths, size in (
-        ("inference", args.frames, args.size),
-        ("train", [5], args.train_size),
+                case = dict(kind="operator", backward=backward, **on_device)
+                add(row, name, **case, name=name)
+    on_train = dict(size=args.train_size, device=args.device)
+    for kind, lengths, models, common in (
+        ("inference", args.frames, args.models, on_device),
+        ("inference", args.long_frames, OWN_MODELS, on_device),
+        ("train", [5], args.models, on_train),
     ):
         if kind not in args.what:
             continue
-        for frames in lengths:
-            for dtype in args.dtypes:
-                for model in args.models:
-                    add(
-                        f"{kind}, {frames} x {size[0]}x{size[1]}, {dtype}",
-                        model,
-                        kind=kind,
-                        model=model,
-                        frames=frames,
-                        size=size,
-                        device=args.device,
-                        dtype=dtype,
-                    )
+        for frames, dtype, model in itertools.product(lengths, args.dtypes, models):
+            if model not in args.models:
+                continue
+            height, width = common["size"]
+            row = f"{kind}, {frames} x {height}x{width}, {dtype}"
+            case = dict(kind=kind, model=model, frames=frames, dtype=dtype, **common)
+            add(row, model, **case)
+            if kind == "train" and model in OWN_MODELS:
+                add(row, f"{model}, recomputing", **case, recompute=True)
+            if models is OWN_MODELS:
+                rows[-1]["compared_with"] = row.replace(
+                    f" {frames} x", f" {max(args.frames)} x"
+                )
+                rows[-1]["work"] = frames / max(args.frames)
+                rows[-1]["once"] = True
     if "data" in args.what:
         for workers in (0, 2):
-            add(
-                f"data, 20 batches, {workers} workers",
-                Path(args.data_config).stem,
-                kind="data",
-                config_path=args.data_config,
-                num_workers=workers,
-            )
+            case = dict(kind="data", config_path=args.data_config, num_workers=workers)
+            add("data, 20 batches", f"{workers} workers", **case)
     return rows
 
 
-def run_case(case: dict, runs: int, device: str) -> dict:
+def run_case(case: dict, runs: int, warmup: int, device: str) -> dict:
     """Measure a case in a process of its own."""
     command = [sys.executable, __file__, "--case", json.dumps(case)]
-    command += ["--runs", str(runs), "--device", device]
+    command += ["--runs", str(runs), "--warmup", str(warmup), "--device", device]
     result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode:
         raise SystemExit(f"{case} failed:\n{result.stderr[-3000:]}")
@@ -249,21 +252,36 @@ def run_case(case: dict, runs: int, device: str) -> dict:
 
 
 def add_ratios(rows: list[dict]) -> None:
-    """Add to every row its time and memory over those of its reference."""
-    references = {row["row"]: row for row in rows if row["name"] in REFERENCES.values()}
+    """Add to every row its time and memory over those of its reference.
+
+    A long video's reference is the model itself on the longest of the other videos,
+    and its time is that per frame.
+    """
+    measured = {(row["row"], row["name"]): row for row in rows}
     for row in rows:
-        reference = references.get(row["row"])
-        if reference:
-            row["time_ratio"] = row["seconds"] / reference["seconds"]
-            row["memory_ratio"] = row["memory_gb"] / reference["memory_gb"]
-            row["reference"] = reference["name"]
+        if "compared_with" in row:
+            reference = measured.get((row["compared_with"], row["name"]))
+        else:
+            names = (name for name in REFERENCES if (row["row"], name) in measured)
+            reference = measured.get((row["row"], next(names, "")))
+        if reference is None:
+            continue
+        scale = row.pop("work", 1)
+        row["time_ratio"] = row["seconds"] / scale / reference["seconds"]
+        row["memory_ratio"] = row["memory_gb"] / reference["memory_gb"]
+        row["reference"] = (
+            f"per frame, {reference['row']}"
+            if "compared_with" in row
+            else reference["name"]
+        )
 
 
 def print_table(rows: list[dict]) -> None:
     """Print all rows."""
     table = Table(title=f"{torch.get_num_threads()} threads, torch {torch.__version__}")
-    for column in ("what", "", "time", "memory", "time ratio", "memory ratio"):
-        table.add_column(column, justify="left" if column in ("what", "") else "right")
+    for column in ("what", "", "time", "memory", "time ratio", "memory ratio", "to"):
+        left = column in ("what", "", "to")
+        table.add_column(column, justify="left" if left else "right")
     for row in rows:
         ratios = [
             f"{row[key]:.3f}" if key in row else "-"
@@ -275,31 +293,42 @@ def print_table(rows: list[dict]) -> None:
             f"{1000 * row['seconds']:,.1f} ms",
             f"{row['memory_gb']:.2f} GB",
             *ratios,
+            row.get("reference", "-"),
         )
-    Console(width=120).print(table)
+    Console(width=150).print(table)
 
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     kinds = ["operator", "inference", "train", "data"]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--what", nargs="+", choices=kinds, default=kinds[:3])
-    parser.add_argument(
-        "--models", nargs="+", choices=list(MODEL_CONFIGS), default=list(MODEL_CONFIGS)
+    add = parser.add_argument
+    add("--what", nargs="+", choices=kinds, default=kinds[:3])
+    models = list(MODEL_CONFIGS)
+    add("--models", nargs="+", choices=models, default=models)
+    add("--frames", nargs="+", type=int, default=[10, 20], help="lengths of videos")
+    add(
+        "--long-frames",
+        nargs="*",
+        type=int,
+        default=[],
+        help="lengths at which only this project's models predict, once and without "
+        "warm-up, compared per frame with the longest of --frames",
     )
-    parser.add_argument("--frames", nargs="+", type=int, default=[5, 10, 20])
-    parser.add_argument("--size", nargs=2, type=int, default=[360, 640])
-    parser.add_argument("--train-size", nargs=2, type=int, default=[320, 576])
-    parser.add_argument(
-        "--dtypes", nargs="+", choices=["float32", "bfloat16"], default=["float32"]
+    add("--size", nargs=2, type=int, default=[360, 640], metavar=("H", "W"))
+    add("--train-size", nargs=2, type=int, default=[320, 576], metavar=("H", "W"))
+    dtypes = ["float32", "bfloat16"]
+    add("--dtypes", nargs="+", choices=dtypes, default=dtypes[:1])
+    add("--runs", type=int, default=5, help="runs that count")
+    add("--warmup", type=int, default=1, help="runs before them")
+    add("--device", default="cpu", help="cpu or cuda")
+    add(
+        "--data-config",
+        default=str(CONFIGS / "taformer/taformer_tiny_synthvis.py"),
+        help="whose training data is loaded for --what data",
     )
-    parser.add_argument("--runs", type=int, default=5, help="runs that count")
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument(
-        "--data-config", default=str(CONFIGS / "taformer/taformer_tiny_synthvis.py")
-    )
-    parser.add_argument("--json", help="where to write all figures")
-    parser.add_argument("--case", type=json.loads, help=argparse.SUPPRESS)
+    add("--json", help="where to write all figures")
+    add("--case", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
 
@@ -307,13 +336,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure what the command line asks for."""
     args = parse_args(argv)
     if args.case:
-        measured = measure(build_work(args.case), args.device, args.runs)
+        work = build_work(args.case)
+        measured = measure(work, args.device, args.runs, args.warmup)
         print(json.dumps(asdict(measured)))
         return
     rows = list_cases(args)
     for row in rows:
-        print(f"measuring {row['row']}: {row['name']}", flush=True)
-        row.update(run_case(row.pop("case"), args.runs, args.device))
+        print(f"{row['row']}, {row['name']}: ", end="", flush=True)
+        runs, warmup = (1, 0) if row.pop("once", False) else (args.runs, args.warmup)
+        row.update(run_case(row.pop("case"), runs, warmup, args.device))
+        print(f"{row['seconds']:.3f} s, {row['memory_gb']:.2f} GB", flush=True)
     add_ratios(rows)
     print_table(rows)
     if args.json:
