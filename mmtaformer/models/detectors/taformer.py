@@ -38,8 +38,8 @@ class TAFormer(BaseMOTModel):
         encoder (dict): Config of the encoder.
         decoder (dict): Config of the decoder.
         bbox_head (dict): Config of the head.
-        num_queries (int): Q. Defaults to 300.
-        num_feature_levels (int): L. Defaults to 4.
+        num_queries (int): Number of queries Q. Defaults to 300.
+        num_feature_levels (int): Number of levels L. Defaults to 4.
         test_cfg (dict, optional): ``max_per_video`` (10), ``encode_masks`` (False:
             bool tensors; True: run-length encodings) and ``frames_per_chunk`` (None:
             whole video at once).

@@ -30,7 +30,7 @@ class DynamicConvMaskHead(BaseModule):
     point and the mask features; its output is the mask logits of every frame.
 
     Args:
-        embed_dims (int): C. Defaults to 256.
+        embed_dims (int): Channels C. Defaults to 256.
         channels (int): Hidden channels of the dynamic convolution. Defaults to 8.
         num_levels (int): How many of the finest levels make the mask features.
             Defaults to 3.

@@ -28,7 +28,7 @@ class TAFormerHead(BaseModule):
     Args:
         num_classes (int): Number of classes.
         num_layers (int): Number of decoder layers. Defaults to 6.
-        embed_dims (int): C. Defaults to 256.
+        embed_dims (int): Channels C. Defaults to 256.
         mask_head (dict): Config of the mask head.
         loss_cls, loss_bbox, loss_iou, loss_mask, loss_dice (dict): Configs of the
             losses; the paper weighs them 2, 5, 2, 2 and 5.

@@ -41,7 +41,7 @@ class TemporalSelfAttention(BaseModule):
     residual and layer norm follow.
 
     Args:
-        embed_dims (int): C. Defaults to 256.
+        embed_dims (int): Channels C. Defaults to 256.
         num_heads (int): Defaults to 8.
         dropout (float): Defaults to 0.1.
     """

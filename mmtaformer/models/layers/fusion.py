@@ -14,7 +14,7 @@ class DynamicAttentionFusion(BaseModule):
     """Channel-wise gated sum of spatial and temporal attention, Eqs. (3)-(5).
 
     Args:
-        embed_dims (int): C. Defaults to 256.
+        embed_dims (int): Channels C. Defaults to 256.
         channels (int): Width of the bottleneck. 32 is what the parameter counts of
             the paper imply. Defaults to 32.
     """
@@ -60,7 +60,7 @@ class ConcatenationFusion(BaseModule):
     """Concatenation and a projection back to C, the second variant of Table 4.
 
     Args:
-        embed_dims (int): C. Defaults to 256.
+        embed_dims (int): Channels C. Defaults to 256.
     """
 
     def __init__(self, embed_dims: int = 256, init_cfg=None):
