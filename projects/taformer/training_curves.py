@@ -111,6 +111,8 @@ def draw_figure(
             marker = "o" if len(steps) < 20 else ""
             ax.plot(steps, values, marker=marker, ms=3, c=f"C{number}", label=name)
         ax.set_title(key.removeprefix("youtube_vis/"), fontsize=10)
+        if "/" in key:  # a metric: small differences shall look small
+            ax.set_ylim(bottom=0)
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_xlabel("epoch" if "/" in key else "iteration", fontsize=8)
         ax.tick_params(labelsize=8)
