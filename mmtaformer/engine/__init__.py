@@ -2,10 +2,12 @@
 
 from .bfloat16_optim_wrapper import BFloat16OptimWrapper
 from .hooks import EpochSeedHook, NonFiniteLossHook, VideoVisualizationHook
+from .sharded_training_strategy import ShardedTrainingStrategy
 
 __all__ = [
     "BFloat16OptimWrapper",
     "EpochSeedHook",
     "NonFiniteLossHook",
+    "ShardedTrainingStrategy",
     "VideoVisualizationHook",
 ]

@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch.distributed
+from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
 from mmengine.dist import get_dist_info
-from mmengine.registry import RUNNERS
+from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
@@ -93,17 +94,29 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     allow_checkpoint_globals()
     forbid_arbitrary_pickles()
-    if cfg.launcher == "pytorch" and get_device() == "cpu":
+    if cfg.launcher == "none":
+        _leave_unsharded(cfg)
+    elif cfg.launcher == "pytorch" and get_device() == "cpu":
         _use_cpu_process_group(cfg)
     if "runner_type" in cfg:
         return RUNNERS.build(cfg)
     return Runner.from_cfg(cfg)
 
 
+def _leave_unsharded(cfg: Config) -> None:
+    """Replaces sharded training by the usual runner: one process has all there is."""
+    strategy = STRATEGIES.get(cfg.strategy.type) if "strategy" in cfg else None
+    if strategy is not None and issubclass(strategy, FSDPStrategy):
+        cfg.pop("runner_type")
+        cfg.pop("strategy")
+
+
 def _use_cpu_process_group(cfg: Config) -> None:
     """Joins the processes with gloo; mmengine would ask each for a GPU."""
     if not torch.distributed.is_initialized():
         torch.distributed.init_process_group("gloo")
+    if "strategy" in cfg:  # of a FlexibleRunner; it wraps the model
+        return
     wrapper = dict(
         type="MMDistributedDataParallel",
         broadcast_buffers=False,

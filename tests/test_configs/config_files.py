@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import mmdet.registry
+import mmengine.registry
 from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -23,8 +24,12 @@ CONFIGS = [
 ]
 
 REGISTRIES = [r for r in vars(mmdet.registry).values() if isinstance(r, Registry)]
-# Read from the config, or by tools/, without being arguments of the runner.
-BESIDE_THE_RUNNER = {"custom_imports", "vis_backends", "find_unused_parameters"}
+REGISTRIES += [mmengine.registry.STRATEGIES, mmengine.registry.FUNCTIONS]
+# Read from the config, or by tools/, without being arguments of the usual runner.
+BESIDE_THE_RUNNER = {
+    *("custom_imports", "vis_backends", "find_unused_parameters"),
+    *("runner_type", "strategy"),
+}
 # Taken out by the function that builds the class.
 BUILD_KEYS = {
     "OptimWrapper": {"constructor", "paramwise_cfg"},
