@@ -20,6 +20,8 @@ from mmengine.config import Config
 from packaging.requirements import Requirement
 from pip._internal.commands import create_command
 
+from mmtaformer.version import __version__ as version
+
 from ..golden import REPO_ROOT
 from ..test_configs.config_files import unknown_keys
 from ..test_configs.small import small_model
@@ -272,6 +274,10 @@ def pip(command: Command, checkout: Checkout, load_tool: Callable) -> None:
         # pip looks for the name as it is in the names of files.
         assert all("-" not in name for name in names)
     for text in names:
+        if text.endswith(".whl"):
+            assert Path(text).name == f"mmtaformer-{version}-py3-none-any.whl"
+        if text == "." or text.endswith(".whl"):
+            continue
         requirement = Requirement(text)
         expected = pinned[requirement.name.replace("-", "_")]
         assert not requirement.specifier or requirement.specifier == expected.specifier
@@ -308,16 +314,27 @@ def pre_commit(command: Command, checkout: Checkout, load_tool: Callable) -> Non
 
 
 def mim(command: Command, checkout: Checkout, load_tool: Callable) -> None:
-    """Packages of the extra `mim`, and configs that the package carries."""
-    action, *words = command.words
-    if action == "install":
-        extra = (REPO_ROOT / "pyproject.toml").read_text()
-        for word in words:
-            assert f'"{Requirement(word).name}' in extra or word == "mmtaformer"
+    """Configs and scripts that the package carries, and arguments they accept."""
+    action, package, name, *words = command.words
+    assert package == "mmtaformer"
+    if action == "search":
+        options = {word for word in (name, *words) if word.startswith("--")}
+        assert options <= {"--model", "--dataset", "--field", "--valid-config"}
         return
-    assert action in ("train", "test", "download"), action
-    assert words[0] == "mmtaformer"
-    assert list((REPO_ROOT / "configs").glob(f"**/{words[1].removesuffix('.py')}.py"))
+    if action == "run":
+        (path,) = (REPO_ROOT / "tools").glob(f"**/{name}.py")
+        parsed(load_tool(str(path.relative_to(REPO_ROOT / "tools"))), words)
+        return
+    assert action in ("train", "test"), action
+    pattern = name if name.startswith("configs/") else f"configs/**/{name}"
+    (config,) = REPO_ROOT.glob(pattern)
+    # Options of mim itself.
+    options = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    options.add_argument("--gpus")
+    options.add_argument("--checkpoint", required=action == "test")
+    own, rest = options.parse_known_args(words)
+    positional = [str(config)] + [own.checkpoint] * (action == "test")
+    parsed(load_tool(f"{action}.py"), [*positional, *rest])
 
 
 def search(command: Command, checkout: Checkout, load_tool: Callable) -> None:

@@ -48,6 +48,11 @@ TRAIN = "configs/taformer/taformer_r50_4xb4-6e_youtubevis2019.py"
         "source venv/bin/activate",
         "python tools/analysis_tools/benchmark.py --what speed",
         "sphinx-build -b html docs/en docs/_build/html",
+        "mim train mmtaformer gone.py",
+        "mim train mmtaformer taformer_tiny_synthvis.py --ampp",
+        "mim test mmtaformer taformer_tiny_synthvis.py",
+        "mim run mmtaformer gone",
+        "mim search mmtaformer --feld config",
         "grep --no-such-option word pyproject.toml",
     ],
 )
