@@ -29,7 +29,6 @@ from rich.table import Table
 import mmtaformer  # noqa: F401
 from mmtaformer.utils.benchmark import measure
 from mmtaformer.utils.files import atomic_path
-from mmtaformer.utils.memory import return_freed_memory
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
 MODEL_CONFIGS = {
@@ -185,7 +184,6 @@ def data_work(config_path: str, num_workers: int) -> Callable:
 def build_work(case: dict) -> Callable:
     """The work that a case describes."""
     init_default_scope("mmdet")
-    return_freed_memory()
     case = dict(case)
     kind = case.pop("kind")
     builders = {
