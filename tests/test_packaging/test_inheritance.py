@@ -50,6 +50,8 @@ def test_child_in_another_folder_trains(installed, synthvis_root, tmp_path):
     base = Config.fromfile(
         installed / "mmtaformer/.mim/configs/taformer/taformer_tiny_synthvis.py"
     )
+    for inherited in (child.model, child.optim_wrapper):
+        assert inherited.pop("_scope_") == "mmtaformer"  # where mmengine found it
     assert child.model.pop("num_queries") != base.model.pop("num_queries")
     assert child.model == base.model
     assert child.optim_wrapper == base.optim_wrapper
