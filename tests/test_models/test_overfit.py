@@ -51,7 +51,7 @@ def test_one_clip_of_two_look_alikes(tmp_path):
     transforms = config.train_dataloader.dataset.pipeline[1].transforms
     transforms[:] = [t for t in transforms if t.type != "RandomFlip"]
     config.train_dataloader.dataset.pipeline[0].num_frames = NUM_FRAMES
-    epochs = 100
+    epochs = 85
     config.train_cfg.update(max_epochs=epochs, val_interval=epochs)
     config.param_scheduler[0].end = epochs
     config.test_dataloader, config.test_evaluator, config.test_cfg = None, None, None
