@@ -2,7 +2,8 @@
 
 import pytest
 
-from .commands import run_command, split_commands
+from .command import split_commands
+from .commands import run_command
 from .pages import RUN_PAGES, Block, read_blocks
 
 # Each once, with the first place where it stands.

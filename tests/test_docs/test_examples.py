@@ -17,8 +17,8 @@ from ..golden import REPO_ROOT
 from ..test_configs.config_files import unused_names
 from ..test_configs.small import _write_videos, small_config
 from ..test_configs.test_config_runs import train_and_predict
-from .commands import wrong_keys
 from .pages import DOCS, RUN_PAGES, Block, read_blocks
+from .tool_rules import wrong_keys
 
 TAFORMER = "configs/taformer/taformer_r50_4xb4-6e_youtubevis2019.py"
 BLOCKS = [block for page in RUN_PAGES for block in read_blocks(page)]
