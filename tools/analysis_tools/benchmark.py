@@ -37,8 +37,6 @@ MODEL_CONFIGS = {
     "mask2former": "mmdet::mask2former_vis/mask2former_r50_8xb2-8e_youtubevis2019.py",
 }
 OWN_MODELS = ("taformer", "seqformer")
-# What each row is compared with: mmcv's function, mmdet's model, no worker process.
-REFERENCES = ("fallback", "mask2former", "0 workers")
 
 
 def load_config(name: str) -> Config:
@@ -196,46 +194,55 @@ def build_work(case: dict) -> Callable:
 
 
 def list_cases(args: argparse.Namespace) -> list[dict]:
-    """All cases, each with the row of the table it is in and its name there."""
+    """All cases in the order of the table.
+
+    Returns:
+        list[dict]: Each with ``row`` and ``name`` in the table, the ``reference`` it is
+        compared with as (row, name), the ``frames`` by which times are divided for
+        that, ``runs``, ``warmup`` and the ``case`` itself, see :func:`build_work`.
+    """
     rows: list[dict] = []
 
-    def add(row: str, label: str, **case) -> None:
-        rows.append(dict(row=row, name=label, case=case))
+    def add(row: str, label: str, reference: tuple[str, str], **case) -> None:
+        frames = case.get("frames", 1)
+        entry = dict(row=row, name=label, reference=reference, frames=frames)
+        rows.append(dict(entry, runs=args.runs, warmup=args.warmup, case=case))
 
-    on_device = dict(size=args.size, device=args.device)
     if "operator" in args.what:
+        common = dict(kind="operator", size=args.size, device=args.device)
         for backward in (False, True):
             row = "operator, forward" + (" and backward" if backward else "")
             for name in ("fallback", "fused"):
-                case = dict(kind="operator", backward=backward, **on_device)
-                add(row, name, **case, name=name)
-    on_train = dict(size=args.train_size, device=args.device)
-    for kind, lengths, models, common in (
-        ("inference", args.frames, args.models, on_device),
-        ("inference", args.long_frames, OWN_MODELS, on_device),
-        ("train", [5], args.models, on_train),
+                case = dict(common, backward=backward, name=name)
+                add(row, name, (row, "fallback"), **case)
+    for kind, lengths, size in (
+        ("inference", [*args.frames, *args.long_frames], args.size),
+        ("train", [5], args.train_size),
     ):
         if kind not in args.what:
             continue
-        for frames, dtype, model in itertools.product(lengths, args.dtypes, models):
-            if model not in args.models:
+        common = dict(kind=kind, size=size, device=args.device)
+        for frames, dtype, model in itertools.product(
+            lengths, args.dtypes, args.models
+        ):
+            titles = {n: f"{kind}, {n} x {size[0]}x{size[1]}, {dtype}" for n in lengths}
+            case = dict(common, model=model, frames=frames, dtype=dtype)
+            if kind == "inference" and frames in args.long_frames:
+                if model in OWN_MODELS:
+                    reference = (titles[max(args.frames)], model)
+                    add(titles[frames], model, reference, **case)
+                    rows[-1].update(runs=1, warmup=0)
                 continue
-            height, width = common["size"]
-            row = f"{kind}, {frames} x {height}x{width}, {dtype}"
-            case = dict(kind=kind, model=model, frames=frames, dtype=dtype, **common)
-            add(row, model, **case)
+            reference = (titles[frames], "mask2former")
+            add(titles[frames], model, reference, **case)
             if kind == "train" and model in OWN_MODELS:
-                add(row, f"{model}, recomputing", **case, recompute=True)
-            if models is OWN_MODELS:
-                rows[-1]["compared_with"] = row.replace(
-                    f" {frames} x", f" {max(args.frames)} x"
-                )
-                rows[-1]["work"] = frames / max(args.frames)
-                rows[-1]["once"] = True
+                name = f"{model}, recomputing"
+                add(titles[frames], name, reference, **case, recompute=True)
     if "data" in args.what:
+        row = "data, 20 batches"
         for workers in (0, 2):
             case = dict(kind="data", config_path=args.data_config, num_workers=workers)
-            add("data, 20 batches", f"{workers} workers", **case)
+            add(row, f"{workers} workers", (row, "0 workers"), **case)
     return rows
 
 
@@ -250,28 +257,24 @@ def run_case(case: dict, runs: int, warmup: int, device: str) -> dict:
 
 
 def add_ratios(rows: list[dict]) -> None:
-    """Add to every row its time and memory over those of its reference.
-
-    A long video's reference is the model itself on the longest of the other videos,
-    and its time is that per frame.
-    """
+    """Add to every row its time per frame and memory over those of its reference."""
     measured = {(row["row"], row["name"]): row for row in rows}
     for row in rows:
-        if "compared_with" in row:
-            reference = measured.get((row["compared_with"], row["name"]))
-        else:
-            names = (name for name in REFERENCES if (row["row"], name) in measured)
-            reference = measured.get((row["row"], next(names, "")))
-        if reference is None:
+        reference = measured.get(row["reference"])
+        if reference is None:  # not asked for
+            row["reference"] = None
             continue
-        scale = row.pop("work", 1)
-        row["time_ratio"] = row["seconds"] / scale / reference["seconds"]
+        seconds = reference["seconds"] * row["frames"]
+        row["time_ratio"] = row["seconds"] * reference["frames"] / seconds
         row["memory_ratio"] = row["memory_gb"] / reference["memory_gb"]
-        row["reference"] = (
-            f"per frame, {reference['row']}"
-            if "compared_with" in row
-            else reference["name"]
-        )
+
+
+def describe_reference(row: dict) -> str:
+    """What a row is compared with, as the table says it."""
+    if row["reference"] is None:
+        return "-"
+    title, name = row["reference"]
+    return name if title == row["row"] else f"a frame of {title}"
 
 
 def print_table(rows: list[dict]) -> None:
@@ -291,7 +294,7 @@ def print_table(rows: list[dict]) -> None:
             f"{1000 * row['seconds']:,.1f} ms",
             f"{row['memory_gb']:.2f} GB",
             *ratios,
-            row.get("reference", "-"),
+            describe_reference(row),
         )
     Console(width=150).print(table)
 
@@ -341,8 +344,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = list_cases(args)
     for row in rows:
         print(f"{row['row']}, {row['name']}: ", end="", flush=True)
-        runs, warmup = (1, 0) if row.pop("once", False) else (args.runs, args.warmup)
-        row.update(run_case(row.pop("case"), runs, warmup, args.device))
+        case, runs, warmup = (row.pop(key) for key in ("case", "runs", "warmup"))
+        row.update(run_case(case, runs, warmup, args.device))
         print(f"{row['seconds']:.3f} s, {row['memory_gb']:.2f} GB", flush=True)
     add_ratios(rows)
     print_table(rows)
