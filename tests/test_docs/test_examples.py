@@ -140,6 +140,25 @@ def test_memory_table_is_what_the_script_computes(load_tool):
     assert np.isclose(float(cells[0]), peak, rtol=0.05)
 
 
+def test_prediction_table_is_what_the_script_computes(load_tool):
+    rows = table_after(DOCS / "distributed.md", "Prediction of one whole video")
+    cells = {name: values for name, *values in rows}["100"]
+    tool = load_tool("../docs/memory.py")
+    whole = {
+        "model.test_cfg.frames_per_chunk": None,
+        "model.test_cfg.encode_masks": False,
+    }
+    for cell, options in zip(cells, ({}, whole), strict=True):
+        peak = tool.compute(
+            REPO_ROOT / TAFORMER,
+            frames=100,
+            size=tool.TEST_SIZE,
+            test=True,
+            options=options,
+        )
+        assert np.isclose(float(cell), peak, rtol=0.05)
+
+
 def test_memory_counts_what_is_alive(load_tool):
     counter = load_tool("../docs/memory.py").LiveBytes()
     with counter:
