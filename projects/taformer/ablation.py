@@ -1,7 +1,8 @@
 """Train and test the small versions of Tables 3, 4 and 6 with several seeds.
 
-Stop it at any time: the same command continues where it was. The report is written
-after each run, to WORK_DIR/ablation.md, .png and .pdf.
+Stop it at any time: the same command continues where it was. Started several times at
+once, the processes share the runs. The report is written after each run, to
+WORK_DIR/ablation.md, .png and .pdf.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from ablation_rows import CONFIG_DIR, ROWS, TITLES, select_rows, unique_configs
 from ablation_runs import (
     TOOLS,
     Run,
+    RunBusy,
     RunFailed,
     build_settings,
     check_settings,
@@ -158,6 +160,8 @@ def ensure_data(data_root: Path, difficulty: str | None) -> None:
 def execute_plan(plan: Sequence[tuple[Run, Config]], work_dir: Path) -> list[str]:
     """Execute what is not complete, and write the report after each run.
 
+    What another process is working on is left to it.
+
     Returns:
         What failed, one sentence each.
     """
@@ -169,6 +173,8 @@ def execute_plan(plan: Sequence[tuple[Run, Config]], work_dir: Path) -> list[str
             continue
         try:
             execute(run, settings)
+        except RunBusy:
+            print("  left to another process, which is working on it", flush=True)
         except RunFailed as error:
             failures.append(f"{run.name}: {error}")
             print(f"  failed: {error}", flush=True)

@@ -27,6 +27,10 @@ class RunFailed(Exception):
     """A run that did not come to its end; the others go on."""
 
 
+class RunBusy(Exception):
+    """A run that another process is working on."""
+
+
 @dataclass(frozen=True)
 class Run:
     """One small config trained and tested with one seed, in a folder of its own.
@@ -147,7 +151,8 @@ def execute(run: Run, settings: Config) -> None:
         settings: See :func:`build_settings`.
 
     Raises:
-        RunFailed: If training or testing fails, or another process is at it.
+        RunFailed: If training or testing fails.
+        RunBusy: If another process is working on it.
     """
     run.folder.mkdir(parents=True, exist_ok=True)
     with _locked(run) as lock:
@@ -282,7 +287,7 @@ def _locked(run: Run) -> Iterator[IO]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunFailed("another process is working on it") from error
+            raise RunBusy from error
         yield file
 
 

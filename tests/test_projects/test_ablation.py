@@ -1,5 +1,6 @@
 """The command line of the ablation and its report."""
 
+import fcntl
 import json
 import re
 import subprocess
@@ -93,6 +94,20 @@ def test_a_failure_does_not_stop_the_others(args, tools, tmp_path, capsys):
         ("train", "tiny_table3_st-enc", 0),
         ("test", "tiny_table3_st-enc", 0),
     ]
+
+
+def test_processes_share_the_runs(args, tools, tmp_path, capsys):
+    """What another process holds is neither done twice nor counted as a failure."""
+    folder = tmp_path / "w" / CONFIGS[1] / "seed_0"
+    folder.mkdir(parents=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        ablation.main([*args, "--tables", "3", "--seeds", "0"])
+    trained = [config for name, config, _ in tools.calls if name == "train"]
+    assert trained == [config for config in CONFIGS[:4] if config != CONFIGS[1]]
+    assert "left to another process" in capsys.readouterr().out
+    ablation.main([*args, "--tables", "3", "--seeds", "0"])
+    assert tools.calls[-2:] == [(n, CONFIGS[1], 0) for n in ("train", "test")]
 
 
 def test_interruption(args, tools, tmp_path, monkeypatch, capsys):

@@ -10,6 +10,7 @@ import ablation_runs
 import pytest
 from ablation_rows import CONFIG_DIR
 from ablation_runs import (
+    RunBusy,
     RunFailed,
     build_settings,
     check_settings,
@@ -128,7 +129,7 @@ def test_a_run_that_is_worked_on_is_left_alone(run, settings, tools):
     run.folder.mkdir(parents=True)
     with (run.folder / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(RunFailed, match="another process is working on it"):
+        with pytest.raises(RunBusy):
             execute(run, settings)
     assert tools.calls == []
     assert not run.failure_path.exists()
