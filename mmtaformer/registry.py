@@ -12,7 +12,9 @@ from mmengine.registry import Registry
 
 SCOPE = "mmtaformer"
 
-MODULE2PACKAGE.setdefault(SCOPE, SCOPE)
+# Of a distribution mmengine 0.10.7 cannot find the folder if the install is editable;
+# of a name that no distribution has, it takes the folder of the module.
+MODULE2PACKAGE.setdefault(SCOPE, f"{SCOPE}.version")
 
 SCOPED_REGISTRIES = {
     name: Registry(parent.name, parent=parent, scope=SCOPE, locations=[SCOPE])

@@ -6,13 +6,16 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
-from mmdet.evaluation.functional import YTVIS, YTVISeval
+from mmdet.evaluation.functional import YTVIS, YTVISeval, ytviseval
 from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 
 from mmtaformer.datasets.ytvis_json import select_classes
 
+from .removed_aliases import restore_numpy_aliases
 from .ytvis_files import PathType, load_ground_truth, load_results, to_rle
+
+restore_numpy_aliases(ytviseval)  # mmdet 3.3.0 converts to `np.float`
 
 _AREAS = {"s": 1, "m": 2, "l": 3}  # indices into the official code's area ranges
 
