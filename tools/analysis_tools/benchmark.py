@@ -104,7 +104,8 @@ def train_work(
     """One training step on one clip with four instances."""
     config = load_config(model)
     if recompute:
-        config.model.encoder.with_cp = config.model.decoder.with_cp = True
+        for part in (config.model.backbone, config.model.encoder, config.model.decoder):
+            part.with_cp = True
     if model == "mask2former":
         config.model.track_head.num_frames = frames
     network = MODELS.build(config.model).to(device).train()

@@ -10,7 +10,6 @@ ffn_cfg = dict(
     feedforward_channels=1024,
     num_fcs=2,
     ffn_drop=dropout,
-    act_cfg=dict(type="ReLU", inplace=True),
 )
 
 model = dict(

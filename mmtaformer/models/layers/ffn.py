@@ -12,11 +12,16 @@ from .dropout import replace_dropout
 def build_ffn(**cfg: Any) -> FFN:
     """Mmcv's FFN with a backward pass that copies less.
 
-    Its default ReLU works in place on a view of what the linear layer returned, for
-    which autograd copies gradients twice; keeping both tensors takes no memory, as the
-    first is not needed for the backward pass.
+    An activation that works in place, as mmcv's default and most configs have it, does
+    so on a view of what the linear layer returned, for which autograd copies gradients
+    twice. Here none does; keeping both tensors takes no memory, as the first is not
+    needed for the backward pass.
 
     Args:
         cfg: Arguments of mmcv's FFN.
     """
-    return replace_dropout(FFN(**{"act_cfg": dict(type="ReLU"), **cfg}))
+    ffn = replace_dropout(FFN(**cfg))
+    for module in ffn.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False
+    return ffn

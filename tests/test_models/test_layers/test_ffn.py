@@ -2,6 +2,7 @@
 
 import copy
 
+import pytest
 import torch
 from mmcv.cnn.bricks.transformer import FFN
 
@@ -26,7 +27,8 @@ def test_equals_mmcvs():
         assert torch.equal(one, other)
 
 
-def test_no_view_is_changed_in_place():
+@pytest.mark.parametrize("act_cfg", [{}, dict(act_cfg=dict(type="ReLU", inplace=True))])
+def test_no_view_is_changed_in_place(act_cfg):
     def names(node, found):
         if node is not None and node not in found:
             found.add(node)
@@ -35,7 +37,7 @@ def test_no_view_is_changed_in_place():
         return {type(n).__name__ for n in found}
 
     tokens = torch.randn(2, 3, 5, 8, requires_grad=True)
-    graph = names(build_ffn(**CFG)(tokens).grad_fn, set())
+    graph = names(build_ffn(**CFG, **act_cfg)(tokens).grad_fn, set())
     assert "ReluBackward0" in graph
     assert not {"AsStridedBackward0", "CopySlices"} & graph
     assert {"AsStridedBackward0", "CopySlices"} & names(
