@@ -23,5 +23,5 @@ def build_ffn(**cfg: Any) -> FFN:
     ffn = replace_dropout(FFN(**cfg))
     for module in ffn.modules():
         if getattr(module, "inplace", False):
-            module.inplace = False
+            module.inplace = False  # type: ignore[assignment]
     return ffn
