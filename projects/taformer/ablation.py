@@ -6,6 +6,7 @@ WORK_DIR/ablation.md, .png and .pdf.
 """
 
 import argparse
+import fcntl
 import signal
 import subprocess
 import sys
@@ -94,7 +95,7 @@ def run_all(
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         check_folders(args, plan, work_dir)
-        ensure_data(Path(args.data_root), args.difficulty)
+        ensure_data(Path(args.data_root), args.difficulty, work_dir)
         failures = execute_plan(plan, work_dir)
     except KeyboardInterrupt:
         print("\nInterrupted. The same command continues.", file=sys.stderr)
@@ -143,14 +144,20 @@ def check_folders(
             )
 
 
-def ensure_data(data_root: Path, difficulty: str | None) -> None:
-    """Generate the data unless it is there; raise UsageError if that fails."""
-    present = all((data_root / f"{s}.json").is_file() for s in ("train", "val"))
-    if present and difficulty is None:
-        return
-    script = str(TOOLS / "dataset_converters" / "generate_synthvis.py")
-    command = [sys.executable, script, "--out", str(data_root)]
-    code = subprocess.call([*command, "--difficulty", difficulty or "medium"])
+def ensure_data(data_root: Path, difficulty: str | None, work_dir: Path) -> None:
+    """Generate the data unless it is there; raise UsageError if that fails.
+
+    Processes that share a work dir do so one after the other.
+    """
+    work_dir.mkdir(parents=True, exist_ok=True)
+    with (work_dir / "data.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        present = all((data_root / f"{s}.json").is_file() for s in ("train", "val"))
+        if present and difficulty is None:
+            return
+        script = str(TOOLS / "dataset_converters" / "generate_synthvis.py")
+        command = [sys.executable, script, "--out", str(data_root)]
+        code = subprocess.call([*command, "--difficulty", difficulty or "medium"])
     if code != 0:
         raise UsageError(
             f"the data in {data_root} could not be generated; see the message above."

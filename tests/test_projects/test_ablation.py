@@ -4,6 +4,7 @@ import fcntl
 import json
 import re
 import subprocess
+import threading
 
 import ablation
 import ablation_report
@@ -171,17 +172,34 @@ def test_errors(args, tools, tmp_path):
 def test_data_is_generated(monkeypatch, tmp_path):
     called = []
     monkeypatch.setattr(subprocess, "call", lambda cmd: called.append(cmd) or 0)
-    ablation.ensure_data(tmp_path, None)
+    ablation.ensure_data(tmp_path, None, tmp_path / "w")
     assert called[0][-4:] == ["--out", str(tmp_path), "--difficulty", "medium"]
     write_truth(tmp_path)
-    ablation.ensure_data(tmp_path, None)
+    ablation.ensure_data(tmp_path, None, tmp_path / "w")
     assert len(called) == 1
     # The generator says whether what is there was made with it.
-    ablation.ensure_data(tmp_path, "hard")
+    ablation.ensure_data(tmp_path, "hard", tmp_path / "w")
     assert called[1][-1] == "hard"
     monkeypatch.setattr(subprocess, "call", lambda cmd: 1)
     with pytest.raises(ablation.UsageError, match="could not be generated"):
-        ablation.ensure_data(tmp_path, "hard")
+        ablation.ensure_data(tmp_path, "hard", tmp_path / "w")
+
+
+def test_data_is_generated_once(monkeypatch, tmp_path):
+    """A process that comes second waits, and finds what the first has generated."""
+    called, work_dir = [], tmp_path / "w"
+    monkeypatch.setattr(subprocess, "call", lambda cmd: called.append(cmd) or 0)
+    work_dir.mkdir()
+    args = (tmp_path / "data", None, work_dir)
+    second = threading.Thread(target=ablation.ensure_data, args=args)
+    with (work_dir / "data.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        write_truth(tmp_path / "data")
+    second.join()
+    assert called == []
 
 
 def test_plot():
