@@ -9,14 +9,17 @@ import mmtaformer  # noqa: F401
 
 # isort: split
 from mmengine.config import Config
+from mmengine.device import get_device
 
 from mmtaformer.utils.launch import (
     UsageError,
     add_common_arguments,
     build_runner,
     friendly_errors,
+    leave_process_group,
     load_config,
     require_file,
+    warn_of_slow_bfloat16,
 )
 
 
@@ -64,8 +67,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.show_dir is not None:
             draw_predictions(cfg, args.show_dir)
         if args.amp:
+            if get_device() == "cpu":
+                warn_of_slow_bfloat16()
             cfg.test_cfg.fp16 = True
         build_runner(cfg, args.local_rank).test()
+        leave_process_group()
 
 
 def write_predictions(cfg: Config, out: str | None, format_only: bool) -> None:

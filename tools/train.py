@@ -1,14 +1,12 @@
 """Train a model from a config."""
 
 import argparse
-import warnings
 from collections.abc import Sequence
 
 # The package first: it says in one sentence what is missing to run it.
 import mmtaformer  # noqa: F401
 
 # isort: split
-import torch
 from mmengine.config import Config
 from mmengine.device import get_device
 
@@ -17,8 +15,10 @@ from mmtaformer.utils.launch import (
     add_common_arguments,
     build_runner,
     friendly_errors,
+    leave_process_group,
     load_config,
     require_file,
+    warn_of_slow_bfloat16,
 )
 
 
@@ -62,6 +62,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if args.resume is not None:
             resume_from(cfg, args.resume)
         build_runner(cfg, args.local_rank).train()
+        leave_process_group()
 
 
 def enable_amp(cfg: Config) -> None:
@@ -74,12 +75,7 @@ def enable_amp(cfg: Config) -> None:
             f"{kind!r}; set its precision in the config instead."
         )
     if get_device() == "cpu":
-        if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-            warnings.warn(
-                "This processor has no instructions for bfloat16: --amp makes training "
-                "slower here, not faster.",
-                stacklevel=2,
-            )
+        warn_of_slow_bfloat16()
         wrapper.type = "BFloat16OptimWrapper"
         for key in ("loss_scale", "dtype", "use_fsdp"):  # of AmpOptimWrapper
             wrapper.pop(key, None)

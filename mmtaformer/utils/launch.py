@@ -5,6 +5,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch.distributed
 from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config, DictAction
 from mmengine.device import get_device
-from mmengine.dist import get_dist_info
+from mmengine.dist import barrier, get_dist_info
 from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
@@ -124,6 +125,28 @@ def _use_cpu_process_group(cfg: Config) -> None:
     )
     wrapper.update(cfg.get("model_wrapper_cfg") or {})
     cfg.model_wrapper_cfg = dict(wrapper, device_ids=None)
+
+
+def warn_of_slow_bfloat16() -> None:
+    """Warns where mixed precision on the CPU takes longer than float32 would."""
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        warnings.warn(
+            "This processor has no instructions for bfloat16: --amp makes the run "
+            "slower here, not faster.",
+            stacklevel=2,
+        )
+
+
+def leave_process_group() -> None:
+    """Ends the communication of a distributed run that went well.
+
+    Threads of a process group that still stands when the interpreter ends abort the
+    process now and then ("terminate called without an active exception"), and torchrun
+    reports a failure after all the work was done.
+    """
+    if torch.distributed.is_initialized():
+        barrier()  # nobody leaves while another still needs an answer
+        torch.distributed.destroy_process_group()
 
 
 class UsageError(Exception):

@@ -1,6 +1,7 @@
 import json
 import re
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -161,6 +162,21 @@ def test_interrupt_says_how_to_go_on(tool, monkeypatch, tiny_config, capsys):
         tool.main([str(tiny_config)])
     assert exit_info.value.code == 130
     assert "--resume" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["train", "test"])
+def test_finished_run_leaves_its_process_group(
+    load_tool, monkeypatch, tiny_config, name
+):
+    """After the work, as other processes may still need this one before."""
+    order = []
+    work = SimpleNamespace(**{name: lambda: order.append("work")})
+    tool = load_tool(f"{name}.py")
+    monkeypatch.setattr(tool, "build_runner", lambda cfg, local_rank: work)
+    monkeypatch.setattr(tool, "leave_process_group", lambda: order.append("leave"))
+    files = [str(tiny_config)] * (1 if name == "train" else 2)
+    tool.main(files)
+    assert order == ["work", "leave"]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,31 @@
+import warnings
+
+import pytest
+import torch
+
+from mmtaformer.utils.launch import leave_process_group, warn_of_slow_bfloat16
+
+
+def test_finished_run_leaves_its_process_group():
+    store = torch.distributed.HashStore()
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    leave_process_group()
+    assert not torch.distributed.is_initialized()
+
+
+def test_one_process_has_nothing_to_leave():
+    leave_process_group()
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.parametrize("has_instructions", [True, False])
+def test_bfloat16_without_instructions_is_warned_of(monkeypatch, has_instructions):
+    monkeypatch.setattr(
+        torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: has_instructions
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_slow_bfloat16()
+    messages = [str(warning.message) for warning in caught]
+    assert len(messages) == (0 if has_instructions else 1)
+    assert all("no instructions for bfloat16" in message for message in messages)
