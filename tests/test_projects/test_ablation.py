@@ -252,7 +252,7 @@ def test_real_run(synthvis_root, tmp_path, monkeypatch):
 
 def test_help_of_every_tool():
     tools = ["figure4_masks", "figure5_encoder_features", "figure6_box_queries"]
-    for name in [*tools, "training_curves", "ablation"]:
+    for name in [*tools, "training_curves", "ablation", "temporal_contribution"]:
         with pytest.raises(SystemExit) as error:
             __import__(name).main(["--help"])
         assert error.value.code == 0
