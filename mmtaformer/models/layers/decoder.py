@@ -158,7 +158,7 @@ class TemporalAugmentedDecoder(BaseModule):
                 instance_query,
                 box_query,
                 query_pos,
-                reference.detach(),
+                reference,
                 memory,
                 frames_per_chunk,
             )
