@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
+from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
@@ -84,6 +85,10 @@ class TAFormer(BaseMOTModel):
                 if parameter.dim() > 1:
                     nn.init.xavier_uniform_(parameter)
         super().init_weights()
+        for module in self.modules():
+            if isinstance(module, MultiScaleDeformableAttention):
+                # mmengine skips it: mmcv's constructor has marked it as initialized.
+                module.init_weights()
         nn.init.normal_(self.level_embed)
         xavier_init(self.reference_points_fc, distribution="uniform", bias=0.0)
 
