@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from .golden import REPO_ROOT
+from .helpers.golden import REPO_ROOT
 
 TINY_CONFIG = """
 _base_ = "{base}"
@@ -43,7 +43,7 @@ def _restored_environment():
 @pytest.fixture(scope="session")
 def synthvis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated data set of a few small videos, with splits train and val."""
-    from mmtaformer.datasets.synthvis import write_synthvis
+    from mmtaformer.synthvis import write_synthvis
 
     root = tmp_path_factory.mktemp("synthvis")
     for split, num_videos in (("train", 3), ("val", 2)):

@@ -2,7 +2,7 @@ import re
 
 import mmtaformer
 
-from .golden import REPO_ROOT
+from .helpers.golden import REPO_ROOT
 
 
 def test_version_has_one_source():

@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 import mmtaformer  # noqa: F401
 
-from ..golden import REPO_ROOT
-from .config_files import BASES, CONFIGS, name_of, unknown_keys, unused_names
+from ..helpers.config_files import BASES, CONFIGS, name_of, unknown_keys, unused_names
+from ..helpers.golden import REPO_ROOT
 
 PROJECT_CONFIGS = [path for path in CONFIGS if "projects" in path.parts]
 

@@ -13,9 +13,9 @@ import mmtaformer  # noqa: F401
 from mmtaformer.models.heads import taformer_head
 from mmtaformer.utils import allow_checkpoint_globals
 
-from ..golden import REPO_ROOT
-from .config_files import CONFIGS, name_of
-from .small import SIZE, small_config, write_data
+from ..helpers.config_files import CONFIGS, name_of
+from ..helpers.golden import REPO_ROOT
+from ..helpers.small_configs import SIZE, small_config, write_data
 
 COCO = "configs/taformer/taformer_r50_4xb4-24e_coco-pseudo-clips.py"
 FINE_TUNING = "configs/taformer/taformer_r50_coco-pretrain_4xb4-6e_youtubevis2019.py"

@@ -8,7 +8,7 @@ from mmengine.config import Config
 import mmtaformer  # noqa: F401
 from mmtaformer.utils.param_count import build_skeleton, count_published
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 PROJECT = REPO_ROOT / "projects/taformer"
 README = (PROJECT / "README.md").read_text()

@@ -5,8 +5,8 @@ from mmdet.registry import MODELS
 
 from mmtaformer.converters import Action, convert_swin
 
-from . import released
-from .released import random_state
+from ..helpers import released
+from ..helpers.released import random_state
 
 DIMS, WINDOW = 8, 4
 

@@ -12,9 +12,9 @@ from mmtaformer.converters import (
     convert_mmdet_deformable_detr,
 )
 
-from . import released
-from .models import build
-from .released import Sizes, random_state
+from ..helpers import released
+from ..helpers.converted_models import build
+from ..helpers.released import Sizes, random_state
 
 SIZES = Sizes(encoder_points=4, classes=80)
 

@@ -12,8 +12,8 @@ from mmtaformer.converters import (
     load_converted,
 )
 
-from .models import build
-from .released import Sizes, random_state, seqformer
+from ..helpers.converted_models import build
+from ..helpers.released import Sizes, random_state, seqformer
 
 SIZES = Sizes(classes=7)
 # C3, C4, C5 are stages 1, 2, 3 of the backbone.

@@ -6,9 +6,9 @@ import torch
 
 from mmtaformer.converters import Action, convert_seqformer, convert_vnext
 
-from . import released
-from .models import build
-from .released import Sizes, random_state
+from ..helpers import released
+from ..helpers.converted_models import build
+from ..helpers.released import Sizes, random_state
 
 SIZES = Sizes(classes=7)
 BODY = "detr.backbone.0.body."

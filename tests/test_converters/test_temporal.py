@@ -8,9 +8,9 @@ from mmdet.registry import MODELS
 
 from mmtaformer.converters import Conversion, initialize_temporal, load_converted
 
-from ..test_models.factory import build_tiny, tiny_config
-from .models import build
-from .released import Sizes
+from ..helpers.converted_models import build
+from ..helpers.models import build_tiny, tiny_config
+from ..helpers.released import Sizes
 
 SIZES = Sizes(classes=6)
 # The bounds hold for few samples, of which each one counts.

@@ -16,8 +16,14 @@ from mmtaformer.datasets.concat_clips import ConcatClipDataset
 from mmtaformer.datasets.pseudo_clips import CocoPseudoClipDataset
 from mmtaformer.datasets.transforms.pseudo_clip import RepeatFrame
 
-from .coco_factory import write_coco
-from .ytvis_factory import CATEGORIES, COLORS, moving_video, rectangle, write_dataset
+from ..helpers.coco_factory import write_coco
+from ..helpers.ytvis_factory import (
+    CATEGORIES,
+    COLORS,
+    moving_video,
+    rectangle,
+    write_dataset,
+)
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs/_base_/datasets"
 SIZE = (240, 160)  # width, height

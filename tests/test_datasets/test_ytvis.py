@@ -7,7 +7,7 @@ from mmdet.datasets.samplers import TrackImgSampler
 from mmdet.registry import DATASETS
 from pycocotools import mask as mask_utils
 
-from .ytvis_factory import (
+from ..helpers.ytvis_factory import (
     COLORS,
     Instance,
     Video,

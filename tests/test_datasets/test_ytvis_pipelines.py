@@ -10,7 +10,7 @@ from mmdet.registry import DATASETS, MODELS
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from .ytvis_factory import (
+from ..helpers.ytvis_factory import (
     COLORS,
     Instance,
     Video,

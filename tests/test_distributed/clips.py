@@ -3,7 +3,7 @@
 import torch
 from mmengine.registry import DefaultScope
 
-from ..test_models.factory import build_tiny, clip_sample
+from ..helpers.models import build_tiny, clip_sample
 
 SIZE = (48, 64)
 NUM_FRAMES = 3

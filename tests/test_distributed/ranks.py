@@ -16,7 +16,7 @@ import torch
 import torch.multiprocessing
 from mmengine.registry import DefaultScope
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 # Seconds after which a run counts as hanging. Starting one takes ten on an idle
 # machine; this is generous for busy ones.

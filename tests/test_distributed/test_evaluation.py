@@ -8,10 +8,10 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from mmtaformer.datasets.synthvis import write_synthvis
 from mmtaformer.evaluation import evaluate_ytvis
+from mmtaformer.synthvis import write_synthvis
 
-from ..own_annotations import annotate_like
+from ..helpers.own_annotations import annotate_like
 from .ranks import free_port, start_script, wait_for
 
 NUM_VIDEOS = 3

@@ -15,8 +15,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel
 
 from mmtaformer.utils import allow_checkpoint_globals, launch
 
-from ..golden import REPO_ROOT
-from ..test_configs.small import small_config, write_data
+from ..helpers.golden import REPO_ROOT
+from ..helpers.small_configs import small_config, write_data
 from .clips import batch, total_loss
 from .ranks import run_ranks
 

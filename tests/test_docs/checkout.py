@@ -12,11 +12,11 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import CONFIGS
-from ..test_configs.small import small_config, write_data
-from ..test_converters import released
-from ..test_converters.released import Sizes, random_state
+from ..helpers import released
+from ..helpers.config_files import CONFIGS
+from ..helpers.golden import REPO_ROOT
+from ..helpers.released import Sizes, random_state
+from ..helpers.small_configs import small_config, write_data
 
 FOLDERS = (
     "configs",

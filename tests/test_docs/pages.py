@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 DOCS = REPO_ROOT / "docs" / "en"
 LINKED_PAGES = sorted(

@@ -11,7 +11,7 @@ from pip._internal.commands import create_command
 
 from mmtaformer.version import __version__ as version
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 from .checkout import Checkout
 from .command import Command, parsed
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 NEEDED = ("sphinx", "myst_parser", "furo", "sphinx_copybutton")
 MISSING = [name for name in NEEDED if importlib.util.find_spec(name) is None]

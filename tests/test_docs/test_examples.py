@@ -11,11 +11,11 @@ import torch
 from mmdet.registry import METRICS, MODELS
 from mmengine.config import Config
 
-from mmtaformer.datasets.ytvis_json import read_ytvis_json
+from mmtaformer.ytvis.annotations import read_ytvis_json
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import unused_names
-from ..test_configs.small import _write_videos, small_config
+from ..helpers.config_files import unused_names
+from ..helpers.golden import REPO_ROOT
+from ..helpers.small_configs import _write_videos, small_config
 from ..test_configs.test_config_runs import train_and_predict
 from .pages import DOCS, RUN_PAGES, Block, read_blocks
 from .tool_rules import wrong_keys

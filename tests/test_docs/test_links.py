@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 from .pages import DOCS, LINKED_PAGES, inline_code, name_of, read_blocks, roles
 from .pages import without_blocks as text_of
 

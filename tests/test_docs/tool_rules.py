@@ -11,9 +11,9 @@ from unittest import mock
 from mmdet.registry import MODELS
 from mmengine.config import Config
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import unknown_keys
-from ..test_configs.small import small_model
+from ..helpers.config_files import unknown_keys
+from ..helpers.golden import REPO_ROOT
+from ..helpers.small_configs import small_model
 from .checkout import Checkout
 from .command import Command, parsed
 

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 import mmtaformer  # noqa: F401
 from mmtaformer.visualization import track_color
 
-from ..test_evaluation import toy
+from ..helpers import toy
 
 LABELS = {5: 0, 0: 1}
 

@@ -8,8 +8,8 @@ from pycocotools import mask as mask_utils
 
 from mmtaformer.evaluation import evaluate_ytvis, format_tables
 
-from ..golden import golden_path
-from . import toy
+from ..helpers import toy
+from ..helpers.golden import golden_path
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from mmengine.evaluator import Evaluator
 
 from mmtaformer.evaluation import YTVISMetric, evaluate_ytvis
 
-from ..golden import golden_path
-from . import toy
+from ..helpers import toy
+from ..helpers.golden import golden_path
 
 LABELS = {5: 0, 0: 1}
 

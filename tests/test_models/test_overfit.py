@@ -3,8 +3,8 @@
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from ..golden import REPO_ROOT
-from ..test_datasets.ytvis_factory import Instance, Video, rectangle, write_dataset
+from ..helpers.golden import REPO_ROOT
+from ..helpers.ytvis_factory import Instance, Video, rectangle, write_dataset
 
 NUM_FRAMES = 5
 SIZE = (96, 64)

@@ -14,7 +14,7 @@ import mmtaformer  # noqa: F401
 from mmtaformer.converters import convert_seqformer
 from mmtaformer.models.heads import build_clip_targets
 
-from ..golden import REPO_ROOT, load_golden
+from ..helpers.golden import REPO_ROOT, load_golden
 
 TOLERANCE = 1e-4
 CONFIG = "configs/_base_/models/seqformer_r50.py"

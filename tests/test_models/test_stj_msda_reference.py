@@ -7,7 +7,7 @@ from torch import nn
 
 from mmtaformer.models.layers import temporal_sine_encoding
 
-from ..golden import load_golden
+from ..helpers.golden import load_golden
 
 TOLERANCE = 1e-4
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 # What the wheel is built from.
 SOURCES = ("mmtaformer", "configs", "projects", "tools", "model-index.yml")

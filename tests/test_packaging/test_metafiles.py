@@ -14,8 +14,8 @@ from mmtaformer.utils.param_count import (
     count_trainable,
 )
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import CONFIGS, name_of
+from ..helpers.config_files import CONFIGS, name_of
+from ..helpers.golden import REPO_ROOT
 from ..test_configs.test_project_readme import PROJECT, ROWS
 
 FOLDERS = sorted({path.parents[0] for path in CONFIGS if path.parts[-3] == "configs"})

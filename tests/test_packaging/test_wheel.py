@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 
 import mmtaformer
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import CONFIGS, name_of
+from ..helpers.config_files import CONFIGS, name_of
+from ..helpers.golden import REPO_ROOT
 from .conftest import STRAYS, build
 
 MIM = "mmtaformer/.mim"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 PROJECT = REPO_ROOT / "projects" / "taformer"
 if str(PROJECT) not in sys.path:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ablation_runs import RunFailed
 from mmengine.config import Config
 
-from ..test_evaluation import toy
+from ..helpers import toy
 
 
 def write_truth(folder: Path) -> None:

@@ -12,7 +12,7 @@ import ablation_runs
 import pytest
 from ablation_rows import ROWS, unique_configs
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 from .stubs import StubTools, write_truth
 
 CONFIGS = unique_configs(ROWS)

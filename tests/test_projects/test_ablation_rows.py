@@ -9,8 +9,8 @@ from mmengine.config import Config
 
 from mmtaformer.utils.launch import UsageError
 
-from ..golden import REPO_ROOT
-from ..test_configs.config_files import CONFIGS, unknown_keys, unused_names
+from ..helpers.config_files import CONFIGS, unknown_keys, unused_names
+from ..helpers.golden import REPO_ROOT
 from .conftest import PROJECT
 
 PAPER = REPO_ROOT.parent / "shared/paper/taformer.txt"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from picture_grid import PictureRow, picture_grid
 
-from ..test_evaluation import toy
+from ..helpers import toy
 from .conftest import is_written
 
 GREY = 90

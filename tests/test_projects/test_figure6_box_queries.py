@@ -73,7 +73,7 @@ def test_queries_of_instances():
     from mmengine.config import Config
     from mmengine.registry import init_default_scope
 
-    from ..golden import REPO_ROOT
+    from ..helpers.golden import REPO_ROOT
 
     init_default_scope("mmdet")
     cfg = Config.fromfile(REPO_ROOT / "configs/taformer/taformer_tiny_synthvis.py")

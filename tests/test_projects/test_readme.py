@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from ablation_rows import ROWS
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 from .conftest import PROJECT
 
 README = (PROJECT / "README.md").read_text()

@@ -12,7 +12,7 @@ from mmtaformer.models.layers import (
     TemporalSelfAttention,
 )
 
-from ..own_annotations import annotate_like
+from ..helpers.own_annotations import annotate_like
 
 SHAPES = ((4, 6), (2, 3))
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from mmdet.utils import register_all_modules
 
-from ..test_configs.small import small_model
+from ..helpers.small_configs import small_model
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -8,8 +8,8 @@ import pytest
 
 from mmtaformer.visualization import read_frame
 
-from ..golden import REPO_ROOT
-from ..test_evaluation import toy
+from ..helpers import toy
+from ..helpers.golden import REPO_ROOT
 
 TOOL = REPO_ROOT / "tools" / "analysis_tools" / "browse_results.py"
 

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from ..golden import REPO_ROOT, golden_path
-from ..test_evaluation import toy
+from ..helpers import toy
+from ..helpers.golden import REPO_ROOT, golden_path
 
 TOOL = REPO_ROOT / "tools" / "analysis_tools" / "eval_results.py"
 

@@ -7,10 +7,10 @@ from mmengine.runner import load_checkpoint
 
 from mmtaformer.converters import build_model
 
-from ..golden import REPO_ROOT, load_golden
-from ..test_converters import released
-from ..test_converters.models import model_config
-from ..test_converters.released import Sizes, random_state
+from ..helpers import released
+from ..helpers.converted_models import model_config
+from ..helpers.golden import REPO_ROOT, load_golden
+from ..helpers.released import Sizes, random_state
 
 TOOL = REPO_ROOT / "tools" / "model_converters" / "convert_checkpoint.py"
 BODY = "detr.backbone.0.body."

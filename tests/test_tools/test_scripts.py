@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 TOOLS = REPO_ROOT / "tools"
 SCRIPTS = sorted(TOOLS.glob("*.sh"))

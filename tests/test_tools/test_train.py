@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 from mmtaformer.utils import allow_checkpoint_globals
 
-from ..golden import REPO_ROOT
+from ..helpers.golden import REPO_ROOT
 
 
 @pytest.fixture(scope="module")

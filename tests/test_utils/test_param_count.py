@@ -12,7 +12,7 @@ from torch import nn
 import mmtaformer  # noqa: F401
 from mmtaformer.utils import param_count
 
-from ..golden import REPO_ROOT, load_golden
+from ..helpers.golden import REPO_ROOT, load_golden
 from ..test_models.test_seqformer_parity import build_model
 
 TOOL = REPO_ROOT / "tools/analysis_tools/count_params.py"

@@ -11,7 +11,7 @@ from mmtaformer.visualization import (
     tracks_from_results,
 )
 
-from ..test_evaluation import toy
+from ..helpers import toy
 
 NAMES = {5: "cat", 0: "dog"}
 LABELS = {5: 0, 0: 1}

@@ -7,7 +7,7 @@ from PIL import Image
 
 from mmtaformer.datasets import LoadFrame, LoadVideoAnnotations
 
-from ..ytvis_factory import encode, rectangle
+from ...helpers.ytvis_factory import encode, rectangle
 
 SIZE = (64, 48)
 

@@ -3,7 +3,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
 
-from ..factory import build_tiny, clip_sample, tiny_config
+from ...helpers.models import build_tiny, clip_sample, tiny_config
 
 SIZE = (64, 96)
 BOXES = {

@@ -2,7 +2,7 @@ import torch
 
 from mmtaformer.models.heads import build_clip_targets
 
-from ..factory import clip_sample
+from ...helpers.models import clip_sample
 
 
 def test_absent_instances_are_aligned_over_frames():

@@ -3,9 +3,9 @@ import re
 import pytest
 from PIL import Image
 
-from mmtaformer.datasets.ytvis_frames import check_frames, read_image_size
+from mmtaformer.ytvis.frames import check_frames, read_image_size
 
-from .ytvis_factory import moving_video, to_json, write_images
+from ..helpers.ytvis_factory import moving_video, to_json, write_images
 
 
 @pytest.fixture

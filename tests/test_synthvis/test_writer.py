@@ -8,14 +8,14 @@ import pytest
 from mmdet.evaluation.functional import YTVIS
 
 from mmtaformer.datasets import YTVISDataset
-from mmtaformer.datasets.synthvis import (
+from mmtaformer.synthvis import (
     CLASSES,
     DIFFICULTIES,
     SplitOptions,
     generate_video,
     writer,
 )
-from mmtaformer.datasets.synthvis.writer import write_synthvis
+from mmtaformer.synthvis.writer import write_synthvis
 
 ARGS = dict(num_videos=3, num_frames=5, size=(96, 64), seed=5, difficulty="medium")
 

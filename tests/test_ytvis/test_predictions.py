@@ -8,7 +8,7 @@ from pycocotools import mask as mask_utils
 
 from mmtaformer.evaluation import encode_masks, frames_to_results
 
-from . import toy
+from ..helpers import toy
 
 LABELS = {5: 0, 0: 1}  # label of each category id
 CATEGORY_IDS = [5, 0]

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
-from mmtaformer.datasets.ytvis_instances import encode_mask, parse_instances
+from mmtaformer.ytvis.instances import encode_mask, parse_instances
 
-from .ytvis_factory import encode, rectangle
+from ..helpers.ytvis_factory import encode, rectangle
 
 SIZE = (20, 12)  # width, height
 

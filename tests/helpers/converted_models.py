@@ -3,7 +3,7 @@
 import torch
 from mmdet.registry import MODELS
 
-from ..test_models.factory import tiny_config
+from .models import tiny_config
 from .released import Sizes
 
 

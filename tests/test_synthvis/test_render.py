@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
-from mmtaformer.datasets.synthvis import SplitOptions, generate_video
-from mmtaformer.datasets.synthvis.difficulty import DIFFICULTIES
-from mmtaformer.datasets.synthvis.motion import Motion, still
-from mmtaformer.datasets.synthvis.render import render_video, visible_masks
-from mmtaformer.datasets.synthvis.scene import Camera, Scene, Thing
-from mmtaformer.datasets.synthvis.shapes import CLASSES, sample_shape
+from mmtaformer.synthvis import SplitOptions, generate_video
+from mmtaformer.synthvis.difficulty import DIFFICULTIES
+from mmtaformer.synthvis.motion import Motion, still
+from mmtaformer.synthvis.render import render_video, visible_masks
+from mmtaformer.synthvis.scene import Camera, Scene, Thing
+from mmtaformer.synthvis.shapes import CLASSES, sample_shape
 
 SIZE = (80, 60)
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmtaformer.datasets.synthvis.difficulty import DIFFICULTIES, get_difficulty
-from mmtaformer.datasets.synthvis.scene import sample_scene
+from mmtaformer.synthvis.difficulty import DIFFICULTIES, get_difficulty
+from mmtaformer.synthvis.scene import sample_scene
 
 SIZE = (160, 96)
 MEDIUM = DIFFICULTIES["medium"]

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtaformer.datasets.synthvis.shapes import (
+from mmtaformer.synthvis.shapes import (
     CLASSES,
     CLUTTER,
     outline,

@@ -8,8 +8,8 @@ from typing import Any
 from mmdet.datasets import YouTubeVISDataset
 from mmengine.config import Config
 
-from ..test_datasets.coco_factory import write_coco
-from ..test_datasets.ytvis_factory import moving_video, rectangle, write_dataset
+from .coco_factory import write_coco
+from .ytvis_factory import moving_video, rectangle, write_dataset
 
 SIZE = (96, 64)  # width, height
 EMBED_DIMS = 64

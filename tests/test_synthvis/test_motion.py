@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mmtaformer.datasets.synthvis.motion import Motion, Walk, sample_path, still
+from mmtaformer.synthvis.motion import Motion, Walk, sample_path, still
 
 SIZE = (160, 96)
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.registry import Registry
 from mmengine.runner import Runner
 
-from ..golden import REPO_ROOT
+from .golden import REPO_ROOT
 
 BASES = sorted(REPO_ROOT.glob("configs/_base_/**/*.py"))
 CONFIGS = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_mask
 
-from mmtaformer.datasets.synthvis.annotations import (
+from mmtaformer.synthvis.annotations import (
     MIN_VISIBLE_PIXELS,
     annotate,
     encode_rle,

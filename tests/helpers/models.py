@@ -8,7 +8,7 @@ from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-from ..golden import REPO_ROOT
+from .golden import REPO_ROOT
 
 
 def tiny_config(name: str = "taformer_tiny", **options) -> Config:

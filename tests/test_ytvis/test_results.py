@@ -6,7 +6,7 @@ import pytest
 
 from mmtaformer.evaluation import load_ground_truth, load_results, save_results
 
-from . import toy
+from ..helpers import toy
 
 
 def test_ground_truth_without_annotations(tmp_path):

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmtaformer.datasets.synthvis import SplitOptions, generate_video
+from mmtaformer.synthvis import SplitOptions, generate_video
 
 OPTIONS = SplitOptions("train", 4, 12, (96, 64), seed=0, difficulty="hard")
 

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from mmtaformer.datasets.ytvis_json import read_ytvis_json, select_classes
+from mmtaformer.ytvis.annotations import read_ytvis_json, select_classes
 
-from .ytvis_factory import CATEGORIES, moving_video, to_json
+from ..helpers.ytvis_factory import CATEGORIES, moving_video, to_json
 
 
 @pytest.fixture
