@@ -10,9 +10,9 @@ from mmdet.visualization import get_palette
 from mmengine.fileio import LocalBackend, get_file_backend, get_local_path
 from mmengine.logging import print_log
 
-from .ytvis_frames import check_frames
-from .ytvis_instances import parse_instances
-from .ytvis_json import read_ytvis_json, select_classes
+from mmtaformer.ytvis.annotations import read_ytvis_json, select_classes
+from mmtaformer.ytvis.frames import check_frames
+from mmtaformer.ytvis.instances import parse_instances
 
 
 @DATASETS.register_module()

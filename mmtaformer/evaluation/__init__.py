@@ -1,8 +1,9 @@
 """Evaluation of video instance segmentation in the YouTube-VIS format."""
 
-from .results_format import encode_masks, frames_to_results
+from mmtaformer.ytvis.predictions import encode_masks, frames_to_results
+from mmtaformer.ytvis.results import load_ground_truth, load_results, save_results
+
 from .ytvis_eval import evaluate_ytvis, format_tables
-from .ytvis_files import load_ground_truth, load_results, save_results
 from .ytvis_metric import YTVISMetric
 
 __all__ = [

@@ -10,10 +10,10 @@ from mmdet.evaluation.functional import YTVIS, YTVISeval, ytviseval
 from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 
-from mmtaformer.datasets.ytvis_json import select_classes
+from mmtaformer.ytvis.annotations import select_classes
+from mmtaformer.ytvis.results import PathType, load_ground_truth, load_results, to_rle
 
 from .removed_aliases import restore_numpy_aliases
-from .ytvis_files import PathType, load_ground_truth, load_results, to_rle
 
 restore_numpy_aliases(ytviseval)  # mmdet 3.3.0 converts to `np.float`
 

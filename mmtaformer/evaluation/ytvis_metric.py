@@ -9,11 +9,11 @@ from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
-from mmtaformer.datasets.ytvis_json import select_classes
+from mmtaformer.ytvis.annotations import select_classes
+from mmtaformer.ytvis.predictions import frames_to_results
+from mmtaformer.ytvis.results import ResultsChecker, load_ground_truth, save_results
 
-from .results_format import frames_to_results
 from .ytvis_eval import evaluate_ytvis, format_tables
-from .ytvis_files import ResultsChecker, load_ground_truth, save_results
 
 
 @METRICS.register_module()

@@ -11,7 +11,7 @@ from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
 from mmtaformer.evaluation import encode_masks
-from mmtaformer.evaluation.ytvis_files import to_rle
+from mmtaformer.ytvis.results import to_rle
 
 Color = tuple[int, int, int]
 

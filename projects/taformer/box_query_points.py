@@ -12,8 +12,8 @@ from pycocotools import mask as mask_utils
 from torch import nn
 from video_selection import annotations_of
 
-from mmtaformer.evaluation.ytvis_files import to_rle
 from mmtaformer.models.heads.clip_targets import ABSENT_BOX, ClipTargets
+from mmtaformer.ytvis.results import to_rle
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 
-from mmtaformer.datasets.synthvis import (
+from mmtaformer.synthvis import (
     DIFFICULTIES,
     SplitOptions,
     is_written,

@@ -7,7 +7,7 @@ from mmdet.datasets.transforms import LoadTrackAnnotations
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 
-from ..ytvis_frames import name_frame, size_message
+from mmtaformer.ytvis.frames import name_frame, size_message
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG", b"IEND"

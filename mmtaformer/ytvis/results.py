@@ -11,8 +11,8 @@ from typing import Any
 
 from pycocotools import mask as mask_utils
 
-from mmtaformer.datasets.ytvis_json import read_ytvis_json
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.ytvis.annotations import read_ytvis_json
 
 PathType = str | os.PathLike[str]
 

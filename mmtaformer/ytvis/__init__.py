@@ -1,0 +1,1 @@
+"""The YouTube-VIS format: annotations, frames, instances, results, predictions."""
