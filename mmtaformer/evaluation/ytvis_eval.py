@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval, ytviseval
-from pycocotools import mask as mask_utils
 from terminaltables import AsciiTable
 
+from mmtaformer.utils.errors import UsageError
 from mmtaformer.ytvis.annotations import select_classes
-from mmtaformer.ytvis.results import PathType, load_ground_truth, load_results, to_rle
+from mmtaformer.ytvis.checks import is_integer
+from mmtaformer.ytvis.json_files import PathType
+from mmtaformer.ytvis.results import load_ground_truth, load_results
+from mmtaformer.ytvis.rle import area
 
 from .removed_aliases import restore_numpy_aliases
 
@@ -48,13 +51,12 @@ def evaluate_ytvis(
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a file is malformed or the two do not belong together.
+        DataError: If a file is malformed or the two do not belong together.
+        UsageError: If ``max_dets`` are not positive numbers.
     """
+    max_dets = check_max_dets(max_dets)
     ground_truth = load_ground_truth(gt)
     entries = load_results(results, ground_truth)
-    max_dets = sorted(set(max_dets))
-    if not max_dets or max_dets[0] < 1:
-        raise ValueError(f"max_dets must be positive numbers, but is {max_dets}.")
     names = {c["id"]: c["name"] for c in ground_truth["categories"]}
     if classes is not None:
         categories = ground_truth["categories"]
@@ -81,6 +83,21 @@ def evaluate_ytvis(
         "category_names": {int(i): names[i] for i in sorted(names)},
         "max_dets": max_dets,
     }
+
+
+def check_max_dets(max_dets: Sequence[int]) -> list[int]:
+    """Sort the numbers of instances that recall is computed at.
+
+    Args:
+        max_dets: The numbers.
+
+    Raises:
+        UsageError: If there is none, or one is not positive.
+    """
+    numbers = list(max_dets)
+    if not numbers or not all(is_integer(n) and n > 0 for n in numbers):
+        raise UsageError(f"max_dets must be positive numbers, but is {numbers}.")
+    return sorted(set(numbers))
 
 
 def format_tables(result: Mapping[str, Any]) -> str:
@@ -122,20 +139,16 @@ def _evaluation_copy(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
     It stores the annotation's id as the mark of a match, where 0 stands for "no
     match", and needs ``areas`` and ``iscrowd``.
     """
-    videos = {video["id"]: video for video in ground_truth["videos"]}
     annotations = []
     for number, annotation in enumerate(ground_truth["annotations"], start=1):
-        rles = _rles(annotation, videos[annotation["video_id"]])
-        areas = annotation.get("areas") or [
-            rle and int(mask_utils.area(rle)) for rle in rles
-        ]
+        rles = annotation["segmentations"]
         annotations.append(
             {
                 "id": number,
                 "video_id": annotation["video_id"],
                 "category_id": annotation["category_id"],
                 "iscrowd": annotation.get("iscrowd", 0),
-                "areas": areas,
+                "areas": annotation.get("areas") or list(map(area, rles)),
                 "segmentations": rles,
             }
         )
@@ -146,22 +159,8 @@ def _results_api(gt_api: YTVIS, entries: Sequence[Mapping[str, Any]]) -> YTVIS:
     """Index the results; ``loadRes`` itself fails on an empty list."""
     if not entries:
         return YTVIS({**gt_api.dataset, "annotations": []})
-    return gt_api.loadRes(
-        [
-            {
-                "video_id": entry["video_id"],
-                "category_id": entry["category_id"],
-                "score": entry["score"],
-                "segmentations": _rles(entry, gt_api.vids[entry["video_id"]]),
-            }
-            for entry in entries
-        ]
-    )
-
-
-def _rles(entry: Mapping[str, Any], video: Mapping[str, Any]) -> list[Any]:
-    size = video["height"], video["width"]
-    return [to_rle(mask, *size) for mask in entry["segmentations"]]
+    keys = ("video_id", "category_id", "score", "segmentations")
+    return gt_api.loadRes([{key: entry[key] for key in keys} for entry in entries])
 
 
 def _summarize(evaluator: YTVISeval, max_dets: Sequence[int]) -> dict[str, float]:
@@ -176,12 +175,12 @@ def _summarize(evaluator: YTVISeval, max_dets: Sequence[int]) -> dict[str, float
     for threshold in (0.5, 0.75):
         at = np.isclose(thresholds, threshold)
         figures[f"AP{100 * threshold:.0f}"] = _mean(precision[at, :, :, 0, -1])
-    for name, area in _AREAS.items():
-        figures[f"AP_{name}"] = _mean(precision[:, :, :, area, -1])
+    for name, index in _AREAS.items():
+        figures[f"AP_{name}"] = _mean(precision[:, :, :, index, -1])
     for index, count in enumerate(max_dets):
         figures[f"AR{count}"] = _mean(recall[:, :, 0, index])
-    for name, area in _AREAS.items():
-        figures[f"AR_{name}"] = _mean(recall[:, :, area, -1])
+    for name, index in _AREAS.items():
+        figures[f"AR_{name}"] = _mean(recall[:, :, index, -1])
     return figures
 
 

@@ -1,6 +1,7 @@
-"""Photometric distortion of frames."""
+"""Transforms of mmcv and mmdet with one thing changed."""
 
 import numpy as np
+from mmcv.transforms import RandomChoice
 from mmdet.datasets.transforms import PhotoMetricDistortion
 from mmdet.registry import TRANSFORMS
 
@@ -27,3 +28,20 @@ class UInt8PhotoMetricDistortion(PhotoMetricDistortion):
         np.clip(np.rint(img, out=img), 0, 255, out=img)
         results["img"] = img.astype(np.uint8)
         return results
+
+
+@TRANSFORMS.register_module()
+class ClipRandomChoice(RandomChoice):
+    """mmcv's ``RandomChoice`` that all frames of a clip can share.
+
+    mmdet's ``RandAugment`` adds its random method to the list that it inherits from
+    ``RandomChoice``, where it then stands twice, and a ``TransformBroadcaster`` with
+    ``share_random_params=True`` takes the one call of the method for two and refuses
+    it. A list of its own is all that this class adds.
+
+    Args:
+        transforms: The pipelines to choose from.
+        prob: Their probabilities; the same for all if None.
+    """
+
+    _methods_with_randomness = ["random_pipeline_index"]
