@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mmtaformer.ytvis.predictions import encode_masks
-from mmtaformer.ytvis.rle import overlap
+from mmtaformer.ytvis.rle import overlap, to_rles
 
 Color = tuple[int, int, int]
 
@@ -82,19 +82,19 @@ def tracks_from_annotations(
     """Make tracks of the annotations of one video.
 
     Args:
-        annotations: The annotations of this video, with masks as compressed RLEs as
-            :func:`load_ground_truth` returns them.
+        annotations: The annotations of this video in the YouTube-VIS format.
         video: Its entry of ``videos``.
         names: Name of each category id.
 
     Returns:
         One track per annotation, numbered from 0.
     """
+    size = (video["height"], video["width"])
     return [
         Track(
             track_id=index,
             name=names[annotation["category_id"]],
-            masks=annotation["segmentations"],
+            masks=to_rles(annotation["segmentations"], *size),
             color=track_color(index),
         )
         for index, annotation in enumerate(annotations)

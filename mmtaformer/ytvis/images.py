@@ -54,6 +54,11 @@ def read_header(file: str | BinaryIO, name: str) -> ImageHeader:
             is_plain_jpeg = image.format == "JPEG" and image.mode in ("L", "RGB")
             known = orientation if orientation in range(1, 9) else 1
             return ImageHeader(image.size, known, is_plain_jpeg)
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels by its "
+            "header; scale it down."
+        ) from error
     except Exception as error:  # Pillow has a dozen kinds for broken files
         raise DataError(
             f"{name} is not a readable image; extract or download it again."
