@@ -5,15 +5,16 @@ from typing import Any
 
 from mmtaformer.utils.errors import DataError
 from mmtaformer.ytvis.checks import (
+    check_crowd,
     check_reference,
+    check_size,
+    is_box,
     is_finite,
     is_id,
-    is_integer,
     is_text,
     show,
 )
 from mmtaformer.ytvis.json_files import PathType, read_json
-from mmtaformer.ytvis.mask_checks import MAX_PIXELS
 from mmtaformer.ytvis.rle import check_mask
 
 
@@ -46,7 +47,10 @@ def read_coco_json(path: PathType) -> dict[str, Any]:
                     "the file."
                 )
     for image in content["images"]:
-        _check_image(image, f"{path}: image {image['id']}")
+        where = f"{path}: image {image['id']}"
+        if not is_text(image.get("file_name")):
+            raise DataError(f"{where} has no 'file_name'; give it one.")
+        check_size(image, where)
     for category in content["categories"]:
         if not is_text(category.get("name")):
             raise DataError(
@@ -64,21 +68,10 @@ def read_coco_json(path: PathType) -> dict[str, Any]:
     return content
 
 
-def _check_image(image: Mapping[str, Any], where: str) -> None:
-    if not is_text(image.get("file_name")):
-        raise DataError(f"{where} has no 'file_name'; give it one.")
-    size = (image.get("width"), image.get("height"))
-    whole = all(is_integer(side) and side > 0 for side in size)
-    if not whole or size[0] * size[1] > MAX_PIXELS:
-        raise DataError(
-            f"{where} has width and height {show(size)}; give its size in pixels."
-        )
-
-
 def _check_annotation(
     annotation: Mapping[str, Any], image: Mapping[str, Any], where: str
 ) -> None:
-    if not _is_box(annotation.get("bbox")):
+    if not is_box(annotation.get("bbox")):
         raise DataError(
             f"{where}: the box {show(annotation.get('bbox'))} is not [x, y, width, "
             "height]; correct it."
@@ -88,11 +81,7 @@ def _check_annotation(
             f"{where}: the area {show(annotation.get('area'))} is not a number; "
             "correct it."
         )
-    crowd = annotation.get("iscrowd", 0)
-    if not is_integer(crowd) or crowd not in (0, 1):
-        raise DataError(
-            f"{where} has 'iscrowd' {show(crowd)}; give 0 or 1, or leave it out."
-        )
+    check_crowd(annotation, where)
     mask = annotation.get("segmentation")
     if mask is None or (isinstance(mask, Sequence) and not mask):
         raise DataError(
@@ -100,8 +89,3 @@ def _check_annotation(
             "COCO's instances_*.json."
         )
     check_mask(mask, image["height"], image["width"], where)
-
-
-def _is_box(box: Any) -> bool:
-    is_box = isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))
-    return is_box and box[2] >= 0 and box[3] >= 0

@@ -142,13 +142,18 @@ def _evaluation_copy(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
     annotations = []
     for number, annotation in enumerate(ground_truth["annotations"], start=1):
         rles = annotation["segmentations"]
+        given = annotation.get("areas") or [None] * len(rles)
+        areas = [
+            area(rle) if size is None else size
+            for rle, size in zip(rles, given, strict=True)
+        ]
         annotations.append(
             {
                 "id": number,
                 "video_id": annotation["video_id"],
                 "category_id": annotation["category_id"],
                 "iscrowd": annotation.get("iscrowd", 0),
-                "areas": annotation.get("areas") or list(map(area, rles)),
+                "areas": areas,
                 "segmentations": rles,
             }
         )

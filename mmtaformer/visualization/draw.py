@@ -11,8 +11,7 @@ import cv2
 import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-
-from mmtaformer.ytvis.rle import bounding_box, decode
+from pycocotools import mask as mask_utils
 
 from .tracks import Color, Track
 
@@ -115,7 +114,7 @@ def _decode(
             f"a mask has height and width {tuple(rle['size'])}, but its frame has "
             f"{frame_size}; check that images and masks belong together."
         )
-    mask = decode(rle)
+    mask = mask_utils.decode(rle)
     if mask.shape == size[::-1]:
         return mask
     resized = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR)
@@ -138,7 +137,7 @@ def _paint_mask(
 def _scaled_box(track: Track, t: int, scale: float, size: tuple[int, int]) -> _Rect:
     """Corners of the box in the picture, clipped to it."""
     if track.boxes is None or track.boxes[t] is None:
-        x, y, w, h = bounding_box(track.masks[t])
+        x, y, w, h = mask_utils.toBbox(track.masks[t])
         corners = np.array([x, y, x + w, y + h])
     else:
         corners = np.array(track.boxes[t], dtype=float)

@@ -6,16 +6,17 @@ from typing import Any
 from mmtaformer.utils.errors import DataError
 
 from .checks import (
+    check_crowd,
     check_length,
     check_reference,
+    check_size,
+    is_box,
     is_finite,
     is_id,
-    is_integer,
     is_text,
     show,
 )
 from .json_files import PathType, read_json
-from .mask_checks import MAX_PIXELS
 from .rle import to_rles
 
 _FORMAT = (
@@ -150,17 +151,7 @@ def _check_video(video: Mapping[str, Any], where: str) -> None:
             f"{where} has 'length' {show(video['length'])} but {len(names)} "
             "'file_names'; make them agree."
         )
-    size = (video.get("width"), video.get("height"))
-    if not all(is_integer(side) and side > 0 for side in size):
-        raise DataError(
-            f"{where} has width and height {show(size)}; give the size of its frames "
-            "in pixels."
-        )
-    if size[0] * size[1] > MAX_PIXELS:
-        raise DataError(
-            f"{where} has width and height {show(size)}, more than {MAX_PIXELS} "
-            "pixels; give the size of its frames, or scale them down."
-        )
+    check_size(video, where)
 
 
 def _check_category_names(categories: Sequence[Mapping[str, Any]], name: str) -> None:
@@ -199,11 +190,7 @@ def _check_annotation(
                 f"{where} has {side} {show(annotation[side])}, but video {video['id']} "
                 f"has {video[side]}; make them agree, or leave it out."
             )
-    crowd = annotation.get("iscrowd", 0)
-    if not is_integer(crowd) or crowd not in (0, 1):
-        raise DataError(
-            f"{where} has 'iscrowd' {show(crowd)}; give 0 or 1, or leave it out."
-        )
+    check_crowd(annotation, where)
     _check_boxes(annotation, video, where)
     _check_areas(annotation, video, where)
     check_length(annotation, "segmentations", video, where)
@@ -225,10 +212,7 @@ def _check_boxes(
         return
     check_length(annotation, "bboxes", video, where)
     for t, box in enumerate(annotation["bboxes"]):
-        if box is None:
-            continue
-        is_box = isinstance(box, list) and len(box) == 4 and all(map(is_finite, box))
-        if not is_box or box[2] < 0 or box[3] < 0:
+        if box is not None and not is_box(box):
             raise DataError(
                 f"{where}, video {video['id']}, frame {t}: the box {show(box)} is not "
                 "[x, y, width, height]; correct it."

@@ -8,6 +8,9 @@ from typing import Any
 
 from mmtaformer.utils.errors import DataError
 
+MAX_PIXELS = 2**27
+"""Largest image that is taken, in pixels; a frame of 16K video has fewer."""
+
 
 def is_integer(value: Any) -> bool:
     """Whether a value is a whole number; neither true nor 1.0 is one."""
@@ -45,6 +48,13 @@ def is_text(value: Any) -> bool:
     return True
 
 
+def is_box(value: Any) -> bool:
+    """Whether a value is a box [x, y, width, height] of finite numbers."""
+    if not isinstance(value, list) or len(value) != 4:
+        return False
+    return all(map(is_finite, value)) and value[2] >= 0 and value[3] >= 0
+
+
 def show(value: Any) -> str:
     """A value in a message: short, and on one line."""
     try:
@@ -71,6 +81,43 @@ def check_reference(
     value = entry.get(key)
     if not is_id(value) or value not in known:
         raise DataError(f"{where} has {key} {show(value)}, which is not in {advice}")
+
+
+def check_size(entry: Mapping[str, Any], where: str) -> None:
+    """Check the ``width`` and ``height`` of a video or an image.
+
+    Args:
+        entry: The video or image.
+        where: How to call it in a message.
+
+    Raises:
+        DataError: If they are not whole numbers of pixels, or the image is larger than
+            any camera's.
+    """
+    sides: list[Any] = [entry.get("width"), entry.get("height")]
+    whole = all(is_integer(side) and side > 0 for side in sides)
+    if not whole or sides[0] * sides[1] > MAX_PIXELS:
+        raise DataError(
+            f"{where} has width and height {show(tuple(sides))}; give whole numbers "
+            f"of pixels, {MAX_PIXELS} together at most."
+        )
+
+
+def check_crowd(entry: Mapping[str, Any], where: str) -> None:
+    """Check the ``iscrowd`` of an annotation.
+
+    Args:
+        entry: The annotation.
+        where: How to call it in a message.
+
+    Raises:
+        DataError: If it is neither 0 nor 1.
+    """
+    crowd = entry.get("iscrowd", 0)
+    if not is_integer(crowd) or crowd not in (0, 1):
+        raise DataError(
+            f"{where} has 'iscrowd' {show(crowd)}; give 0 or 1, or leave it out."
+        )
 
 
 def check_length(

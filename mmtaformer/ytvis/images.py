@@ -56,8 +56,7 @@ def read_header(file: str | BinaryIO, name: str) -> ImageHeader:
             return ImageHeader(image.size, known, is_plain_jpeg)
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{name} has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels by its "
-            "header; scale it down."
+            f"{name} has far more pixels by its header than any frame; scale it down."
         ) from error
     except Exception as error:  # Pillow has a dozen kinds for broken files
         raise DataError(

@@ -14,18 +14,15 @@ from mmtaformer.utils.errors import DataError
 
 from .checks import is_integer, is_integer_type, show
 
-MAX_PIXELS = 2**27
-"""Largest image that masks may have, in pixels; a frame of 16K video has fewer."""
-
 _MAX_OUTLINE = 2**24  # pixels: pycocotools keeps every point of an outline
 # Compressed run lengths are texts. Every character stands for six bits: the number's
 # lowest five that are left, and "goes on". The last five bits of a number are signed.
 _FIRST_CHARACTER, _LAST_CHARACTER = 48, 111
 _GOES_ON, _SIGN = 32, 16
-_MAX_CHARACTERS = 6  # of one number: 30 bits, more than MAX_PIXELS needs
+_MAX_CHARACTERS = 6  # of one number: 30 bits, more than checks.MAX_PIXELS needs
 
 
-def check_size(size: Any, height: int, width: int, where: str) -> None:
+def check_mask_size(size: Any, height: int, width: int, where: str) -> None:
     """Check that the size of a mask is the one of its image.
 
     Args:

@@ -15,7 +15,7 @@ from pycocotools import mask as mask_utils
 
 from mmtaformer.utils.errors import DataError
 
-from .mask_checks import check_counts, check_polygons, check_size, check_texts
+from .mask_checks import check_counts, check_mask_size, check_polygons, check_texts
 
 Rle = dict[str, Any]
 
@@ -51,7 +51,7 @@ def to_rles(
             check_polygons(mask, height, width, where(index))
             rles.append(_draw(mask, height, width))
         elif isinstance(mask, Mapping) and "size" in mask and "counts" in mask:
-            check_size(mask["size"], height, width, where(index))
+            check_mask_size(mask["size"], height, width, where(index))
             counts = mask["counts"]
             if isinstance(counts, str | bytes):
                 text = counts if isinstance(counts, str) else counts.decode("latin-1")

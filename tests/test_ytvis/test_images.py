@@ -108,7 +108,7 @@ def test_bombs_are_refused_at_once():
     bomb = bytearray(KINDS["png"])
     bomb[16:24] = (30_000).to_bytes(4, "big") * 2
     bomb[29:33] = zlib.crc32(bomb[12:29]).to_bytes(4, "big")
-    with pytest.raises(DataError, match="frame has more than 178,956,970 pixels"):
+    with pytest.raises(DataError, match="frame has far more pixels by its header"):
         read_header(io.BytesIO(bomb), "frame")
 
 
