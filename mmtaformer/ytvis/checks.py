@@ -29,6 +29,8 @@ def is_id(value: Any) -> bool:
 
 def is_finite(value: Any) -> bool:
     """Whether a value is a number, and neither NaN nor too large for a float."""
+    if type(value) is float:
+        return math.isfinite(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         return False
     try:

@@ -5,141 +5,147 @@ compute for ever or return another mask, and a polygon far away takes all memory
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-
-from mmtaformer.utils.errors import DataError
 
 from .checks import is_integer, is_integer_type, show
 
 _MAX_OUTLINE = 2**24  # pixels: pycocotools keeps every point of an outline
 # Compressed run lengths are texts. Every character stands for six bits: the number's
 # lowest five that are left, and "goes on". The last five bits of a number are signed.
-_FIRST_CHARACTER, _LAST_CHARACTER = 48, 111
-_GOES_ON, _SIGN = 32, 16
+_FIRST_CHARACTER = 48
+_GOES_ON, _BITS = 32, 5
 _MAX_CHARACTERS = 6  # of one number: 30 bits, more than checks.MAX_PIXELS needs
+_SIGNED = (np.arange(_GOES_ON) ^ 16) - 16  # value of the last five bits
+_NO_TEXT = "the 'counts' of the mask are no compressed run lengths, or are cut off"
 
 
-def check_mask_size(size: Any, height: int, width: int, where: str) -> None:
+class BrokenMask(Exception):
+    """What is wrong with a mask.
+
+    Args:
+        problem: The rest of a sentence that begins with the place of the mask.
+        index: Which of several masks it is.
+    """
+
+    def __init__(self, problem: str, index: int = 0) -> None:
+        super().__init__(problem)
+        self.index = index
+
+
+def check_mask_size(size: Any, height: int, width: int) -> None:
     """Check that the size of a mask is the one of its image.
 
     Args:
         size: What should be [height, width].
         height: Height of the image in pixels.
         width: Width of the image in pixels.
-        where: How to call the mask in a message.
 
     Raises:
-        DataError: If it is not.
+        BrokenMask: If it is not.
     """
     if not isinstance(size, list | tuple) or not all(map(is_integer, size)):
-        raise DataError(
-            f"{where}: the 'size' of the mask is not [height, width]; correct the file."
-        )
+        raise BrokenMask("the 'size' of the mask is not [height, width]; correct it")
     if tuple(size) != (height, width):
-        raise DataError(
-            f"{where}: the mask has height and width {show(tuple(size))}, but the "
-            f"image has ({height}, {width}); give masks at the size of the image."
+        raise BrokenMask(
+            f"the mask has height and width {show(tuple(size))}, but the image has "
+            f"({height}, {width}); give masks at the size of the image"
         )
 
 
-def check_counts(counts: Sequence[Any], pixels: int, where: str) -> None:
+def check_counts(counts: Any, pixels: int) -> bool:
     """Check run lengths that are not compressed.
 
     Args:
         counts: What should be a list of run lengths.
         pixels: Sum that they must have.
-        where: How to call the mask in a message.
+
+    Returns:
+        Whether a run is empty that is not the first one.
 
     Raises:
-        DataError: If they are no whole numbers from 0, or have another sum.
+        BrokenMask: If they are no whole numbers from 0, or have another sum.
     """
     if not isinstance(counts, list | tuple) or not counts:
-        raise DataError(
-            f"{where}: the 'counts' of the mask are neither a text nor a list of run "
-            "lengths; correct the file."
+        raise BrokenMask(
+            "the 'counts' of the mask are neither a text nor a list of run lengths; "
+            "correct them"
         )
-    if not all(map(is_integer_type, set(map(type, counts)))) or min(counts) < 0:
-        raise DataError(
-            f"{where}: the 'counts' of the mask hold more than whole numbers from 0; "
-            "correct the file."
+    types = set(map(type, counts))
+    if not all(map(is_integer_type, types)) or (smallest := min(counts)) < 0:
+        raise BrokenMask(
+            "the 'counts' of the mask hold more than whole numbers from 0; correct them"
         )
-    total = sum(counts)
-    if total != pixels:
-        raise _wrong_sum(total, pixels, where)
+    _check_sum(sum(counts), pixels)
+    return smallest == 0 and 0 in counts[1:]
 
 
-def check_texts(
-    texts: Sequence[str], pixels: int, where: Callable[[int], str]
-) -> list[int]:
+def check_texts(texts: Sequence[str], pixels: int) -> list[int]:
     """Check compressed run lengths, all of an instance at once, which is fast.
 
     Args:
         texts: The compressed run lengths of n masks.
         pixels: Sum that each must have.
-        where: How to call the mask of an index in a message.
 
     Returns:
         Indices of the masks in which a run is empty that is not the first one.
 
     Raises:
-        DataError: If a text is no run lengths, is cut off, or has another sum.
+        BrokenMask: If a text is no run lengths, is cut off, or has another sum.
     """
     if not texts:
         return []
-    lengths = np.array([len(text) for text in texts])
-    if lengths.min() == 0:
-        raise _bad_text(where(int(lengths.argmin())))
-    numbers, first = _read_numbers(texts, lengths, where)
-    owner = np.repeat(np.arange(len(first)), np.diff(first, append=len(numbers)))
-    place = np.arange(len(numbers)) - first[owner]
-    runs = _undo_differences(numbers, first, owner, place)
-    if runs.min() < 0:
-        raise _bad_text(where(int(owner[runs.argmin()])))
-    for index, total in enumerate(np.add.reduceat(runs, first).tolist()):
-        if total != pixels:
-            raise _wrong_sum(total, pixels, where(index))
-    return np.unique(owner[(runs == 0) & (place > 0)]).tolist()
+    numbers, counts = _read_numbers(texts)
+    heads = numbers[np.cumsum(counts) - counts]
+    tails, rows, is_padded = _undo_differences(numbers, counts)
+    for part, owners in ((heads, np.arange(len(texts))), (tails, rows)):
+        if part.size and part.min() < 0:
+            raise BrokenMask(f"{_NO_TEXT}; correct them", owners[_row_of_minimum(part)])
+    sums = np.concatenate([[0], np.cumsum(tails[:, 0] + tails[:, 1])])
+    ends = np.cumsum(counts // 2)
+    totals = heads + sums[ends] - sums[ends - counts // 2] - is_padded
+    for index in np.flatnonzero(totals != pixels).tolist():
+        _check_sum(int(totals[index]), pixels, index)
+    if not tails.size or tails.min() > 0:
+        return []
+    return np.unique(rows[(tails == 0).any(axis=1)]).tolist()
 
 
-def check_polygons(
-    polygons: Sequence[Any], height: int, width: int, where: str
-) -> None:
+def check_polygons(polygons: Sequence[Any], height: int, width: int) -> None:
     """Check that polygons can be drawn.
 
     Args:
         polygons: What should be lists of x, y pairs in pixels.
         height: Height of the image in pixels.
         width: Width of the image in pixels.
-        where: How to call the mask in a message.
 
     Raises:
-        DataError: If a polygon is no list of pairs, has fewer than three points or an
+        BrokenMask: If a polygon is no list of pairs, has fewer than three points or an
             outline of absurd length, or lies more than an image's size outside of the
             image.
     """
     for polygon in polygons:
         if not _is_polygon(polygon):
-            raise DataError(
-                f"{where}: a polygon is not a list of x, y pairs; give polygons as "
-                "[[x1, y1, x2, y2, ...], ...]."
+            raise BrokenMask(
+                "a polygon is not a list of x, y pairs; give polygons as "
+                "[[x1, y1, x2, y2, ...], ...]"
             )
         if len(polygon) < 6:
-            raise DataError(
-                f"{where}: a polygon has {len(polygon) // 2} points, and so no area; "
-                "give at least three, or remove the polygon."
+            raise BrokenMask(
+                f"a polygon has {len(polygon) // 2} points, and so no area; give at "
+                "least three, or remove the polygon"
             )
         if not (_is_near(polygon[::2], width) and _is_near(polygon[1::2], height)):
-            raise DataError(
-                f"{where}: a polygon lies far outside of the image of {width} x "
-                f"{height} pixels; correct the file."
+            raise BrokenMask(
+                f"a polygon lies far outside of the image of {width} x {height} "
+                "pixels; correct it"
             )
         if _is_too_long(polygon, height, width):
-            raise DataError(
-                f"{where}: a polygon has a longer outline than {width} x {height} "
-                "pixels can hold; correct the file."
+            raise BrokenMask(
+                f"a polygon has a longer outline than {width} x {height} pixels can "
+                "hold; correct it"
             )
 
 
@@ -168,63 +174,77 @@ def _is_too_long(polygon: Sequence[float], height: int, width: int) -> bool:
     return bool(sides.sum() > longest)
 
 
-def _wrong_sum(total: int, pixels: int, where: str) -> DataError:
-    return DataError(
-        f"{where}: the counts of the mask add up to {show(total)}, but the image has "
-        f"{pixels} pixels; the mask is cut off, or of another image: correct the file."
-    )
+def _check_sum(total: int, pixels: int, index: int = 0) -> None:
+    if total != pixels:
+        raise BrokenMask(
+            f"the counts of the mask add up to {show(total)}, but the image has "
+            f"{pixels} pixels; the mask is cut off, or of another image: correct it",
+            index,
+        )
 
 
-def _bad_text(where: str) -> DataError:
-    return DataError(
-        f"{where}: the 'counts' of the mask are no compressed run lengths, or are cut "
-        "off; correct the file."
-    )
-
-
-def _read_numbers(
-    texts: Sequence[str], lengths: np.ndarray, where: Callable[[int], str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of all texts in a row, and the index of each text's first one."""
+def _read_numbers(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of all texts in a row, and how many of them each text has."""
+    lengths = np.array(list(map(len, texts)))
+    if not lengths.all():
+        raise BrokenMask(f"{_NO_TEXT}; correct them", int(lengths.argmin()))
+    ends = np.cumsum(lengths) - 1
     encoded = (t.encode() if t.isascii() else bytes(len(t)) for t in texts)
-    characters = np.frombuffer(b"".join(encoded), np.uint8)
-    text_ends = np.cumsum(lengths) - 1
-
-    def text_of(index: int) -> str:
-        return where(int(np.searchsorted(text_ends, index)))
-
-    bad = (characters < _FIRST_CHARACTER) | (characters > _LAST_CHARACTER)
-    bad[text_ends] |= characters[text_ends] >= _FIRST_CHARACTER + _GOES_ON
-    if bad.any():
-        raise _bad_text(text_of(int(bad.argmax())))
-    bits = characters.astype(np.int32) - _FIRST_CHARACTER
+    bits = np.frombuffer(b"".join(encoded), np.uint8) - np.uint8(_FIRST_CHARACTER)
+    if bits.max() >= 2 * _GOES_ON or bits[ends].max() >= _GOES_ON:
+        bad = bits >= 2 * _GOES_ON
+        bad[ends] |= bits[ends] >= _GOES_ON
+        index = int(np.searchsorted(ends, bad.argmax()))
+        raise BrokenMask(f"{_NO_TEXT}; correct them", index)
     stops = np.flatnonzero(bits < _GOES_ON)
-    starts = np.concatenate([[0], stops[:-1] + 1])
-    sizes = stops - starts + 1
+    sizes = np.diff(stops, prepend=-1)
     if sizes.max() > _MAX_CHARACTERS:
-        raise _bad_text(text_of(int(starts[sizes.argmax()])))
-    place = np.arange(len(bits), dtype=np.int32) - np.repeat(starts, sizes)
-    numbers = np.add.reduceat((bits & (_GOES_ON - 1)) << (5 * place), starts)
-    numbers = numbers - np.where(bits[stops] & _SIGN, 1 << (5 * sizes), 0)
-    first = np.concatenate([[0], np.searchsorted(stops, text_ends)[:-1] + 1])
-    return numbers.astype(np.int64), first
+        index = int(np.searchsorted(ends, stops[sizes.argmax()]))
+        raise BrokenMask(f"{_NO_TEXT}; correct them", index)
+    numbers = _SIGNED[bits[stops]]
+    # Few numbers have more than one character.
+    longer = np.flatnonzero(sizes > 1)
+    numbers[longer] *= (1 << _BITS) ** (sizes[longer] - 1)
+    for place in range(sizes.max() - 1):
+        longer = longer[sizes[longer] > place + 1]
+        characters = bits[stops[longer] - sizes[longer] + 1 + place]
+        low = (characters & (_GOES_ON - 1)).astype(np.int64)
+        numbers[longer] += low << (_BITS * place)
+    return numbers, np.diff(np.searchsorted(stops, ends), prepend=-1)
 
 
 def _undo_differences(
-    numbers: np.ndarray, first: np.ndarray, owner: np.ndarray, place: np.ndarray
-) -> np.ndarray:
-    """Run lengths of numbers that, from the fourth on, differ from the last but one.
+    numbers: np.ndarray, counts: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Run lengths of numbers that are differences to the last run but one.
+
+    The first run of a text is its first number; the second and the third begin two
+    chains of differences, which are the columns here.
 
     Args:
         numbers: (n,) of all texts.
-        first: Index of each text's first number.
-        owner: (n,) index of each number's text.
-        place: (n,) index of each number in its text.
+        counts: (t,) how many of them each text has.
+
+    Returns:
+        (r, 2) all run lengths but the first ones, a 1 in the last place of a text where
+        none is left; (r,) the text of each row; (t,) whether a text has such a place.
     """
-    runs = numbers.copy()
-    for chain in (place % 2 == 1, (place % 2 == 0) & (place > 0)):
-        summands = np.where(chain, numbers, 0)
-        sums = np.cumsum(summands)
-        before = sums[first] - summands[first]
-        runs[chain] = (sums - before[owner])[chain]
-    return runs
+    num_rows = counts // 2
+    ends = np.cumsum(num_rows)
+    is_padded = counts % 2 == 0
+    is_tail = np.ones(len(numbers), bool)
+    is_tail[np.cumsum(counts) - counts] = False
+    is_number = np.ones(2 * ends[-1], bool)
+    is_number[2 * ends[is_padded] - 1] = False
+    differences = np.zeros(2 * ends[-1], np.int64)
+    differences[is_number] = numbers[is_tail]
+    chains = np.zeros((ends[-1] + 1, 2), np.int64)
+    np.cumsum(differences.reshape(-1, 2), axis=0, out=chains[1:])
+    rows = np.repeat(np.arange(len(counts)), num_rows)
+    runs = chains[1:] - chains[ends - num_rows][rows]
+    runs.reshape(-1)[~is_number] = 1
+    return runs, rows, is_padded
+
+
+def _row_of_minimum(runs: np.ndarray) -> int:
+    return int(runs.argmin()) // (runs.size // len(runs))

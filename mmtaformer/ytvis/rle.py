@@ -15,7 +15,13 @@ from pycocotools import mask as mask_utils
 
 from mmtaformer.utils.errors import DataError
 
-from .mask_checks import check_counts, check_mask_size, check_polygons, check_texts
+from .mask_checks import (
+    BrokenMask,
+    check_counts,
+    check_mask_size,
+    check_polygons,
+    check_texts,
+)
 
 Rle = dict[str, Any]
 
@@ -43,32 +49,25 @@ def to_rles(
         DataError: If a mask is broken or has another size than the video.
     """
     rles: list[Rle | None] = []
-    unchecked: dict[int, str] = {}
-    for index, mask in enumerate(masks):
-        if mask is None or (isinstance(mask, list) and not mask):
-            rles.append(None)
-        elif isinstance(mask, list):
-            check_polygons(mask, height, width, where(index))
-            rles.append(_draw(mask, height, width))
-        elif isinstance(mask, Mapping) and "size" in mask and "counts" in mask:
-            check_mask_size(mask["size"], height, width, where(index))
-            counts = mask["counts"]
+    frames: list[int] = []  # whose masks are compressed: these are checked together
+    texts: list[str] = []
+    try:
+        for mask in masks:
+            counts = mask.get("counts") if isinstance(mask, Mapping) else None
             if isinstance(counts, str | bytes):
-                text = counts if isinstance(counts, str) else counts.decode("latin-1")
-                unchecked[index] = text
-                rles.append({"size": [height, width], "counts": text})
+                check_mask_size(mask.get("size"), height, width)
+                frames.append(len(rles))
+                texts.append(_as_text(counts))
+                rles.append({"size": [height, width], "counts": texts[-1]})
             else:
-                check_counts(counts, height * width, where(index))
-                rles.append(_compress(counts, height, width))
-        else:
-            raise DataError(
-                f"{where(index)}: the mask is neither null, nor polygons, nor an RLE "
-                "with 'size' and 'counts'; correct the file."
-            )
-    frames = list(unchecked)
-    texts = list(unchecked.values())
-    for number in check_texts(texts, height * width, lambda i: where(frames[i])):
-        rles[frames[number]] = _without_empty_runs(rles[frames[number]])
+                rles.append(_compress(mask, height, width))
+    except BrokenMask as error:
+        raise DataError(f"{where(len(rles))}: {error}.") from error
+    try:
+        for number in check_texts(texts, height * width):
+            rles[frames[number]] = _without_empty_runs(rles[frames[number]])
+    except BrokenMask as error:
+        raise DataError(f"{where(frames[error.index])}: {error}.") from error
     return rles
 
 
@@ -102,10 +101,13 @@ def check_mask(mask: Any, height: int, width: int, where: str = "a mask") -> Non
     Raises:
         DataError: If the mask is broken or has another size.
     """
-    if isinstance(mask, list):
-        check_polygons(mask, height, width, where)
-    else:
+    if not isinstance(mask, list):
         to_rle(mask, height, width, where)
+        return
+    try:
+        check_polygons(mask, height, width)
+    except BrokenMask as error:
+        raise DataError(f"{where}: {error}.") from error
 
 
 def encode_masks(masks: np.ndarray) -> list[Rle]:
@@ -143,9 +145,8 @@ def as_json(rle: Mapping[str, Any]) -> Rle:
         rle: The RLE. pycocotools gives its ``counts`` as bytes, and mmdet ignores
             such masks.
     """
-    counts = rle["counts"]
-    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
-    return {"size": [int(side) for side in rle["size"]], "counts": text}
+    size = [int(side) for side in rle["size"]]
+    return {"size": size, "counts": _as_text(rle["counts"])}
 
 
 def decode(rle: Rle) -> np.ndarray:
@@ -183,14 +184,27 @@ def overlap(first: Rle | None, second: Rle | None) -> tuple[int, int]:
     return common, area(first) + area(second) - common
 
 
-def _draw(polygons: Sequence[Any], height: int, width: int) -> Rle:
-    return as_json(mask_utils.merge(mask_utils.frPyObjects(polygons, height, width)))
+def _as_text(counts: str | bytes) -> str:
+    return counts if isinstance(counts, str) else counts.decode("latin-1")
 
 
-def _compress(counts: Sequence[int], height: int, width: int) -> Rle:
-    mask = {"size": [height, width], "counts": list(counts)}
-    rle = as_json(mask_utils.frPyObjects(mask, height, width))
-    return rle if min(counts[1:], default=1) else _without_empty_runs(rle)
+def _compress(mask: Any, height: int, width: int) -> Rle | None:
+    """Check a mask that is not compressed, and compress it."""
+    if mask is None or (isinstance(mask, list) and not mask):
+        return None
+    if isinstance(mask, list):
+        check_polygons(mask, height, width)
+        return as_json(mask_utils.merge(mask_utils.frPyObjects(mask, height, width)))
+    if not isinstance(mask, Mapping) or not {"size", "counts"} <= mask.keys():
+        raise BrokenMask(
+            "the mask is neither null, nor polygons, nor an RLE with 'size' and "
+            "'counts'; correct it"
+        )
+    check_mask_size(mask["size"], height, width)
+    has_empty_run = check_counts(mask["counts"], height * width)
+    runs = {"size": [height, width], "counts": mask["counts"]}
+    rle = as_json(mask_utils.frPyObjects(runs, height, width))
+    return _without_empty_runs(rle) if has_empty_run else rle
 
 
 def _without_empty_runs(rle: Rle | None) -> Rle:
