@@ -91,6 +91,7 @@ def deformable_attention(
     tokens: Array,
     spatial_shapes: Sequence[tuple[int, int]],
     references: Array,
+    padding: NDArray[np.bool_] | None = None,
 ) -> Array:
     """What queries sample in one frame, before the output projection.
 
@@ -100,9 +101,12 @@ def deformable_attention(
         tokens: (S, C) of the frame.
         spatial_shapes: (H_l, W_l) of every level.
         references: (N, L, 2 or 4) in [0, 1].
+        padding: (S,), True where the values are zero.
     """
     heads, levels, points = module.num_heads, module.num_levels, module.num_points
     value = linear(module.value_proj, tokens)
+    if padding is not None:
+        value[padding] = 0
     sizes = [height * width for height, width in spatial_shapes]
     maps = [
         level.reshape(height, width, heads, -1)

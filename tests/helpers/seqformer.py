@@ -62,5 +62,12 @@ def build_model(meta: dict) -> nn.Module:
 
 
 def renamed(released: dict) -> dict:
-    """Values of the released code's parameters under their names here."""
-    return convert_seqformer(released).state_dict
+    """Values of the released code's parameters under their names here.
+
+    What the released code registers twice may be given under either name.
+    """
+    once = {
+        name.replace("detr.transformer.decoder.bbox_embed", "detr.bbox_embed"): value
+        for name, value in released.items()
+    }
+    return convert_seqformer(once).state_dict

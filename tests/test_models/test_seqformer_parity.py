@@ -207,10 +207,10 @@ def test_gradients(reference, model, samples):
     actual = {name: p.grad for name, p in model.named_parameters()}
     actual |= {f"c{i}": level.grad for i, level in zip((3, 4, 5), maps, strict=True)}
     assert actual.keys() == expected.keys()
-    wrong = {
-        name: (actual[name] - value).abs().max().item() / value.abs().max().item()
+    # A bias ahead of a softmax has the gradient zero, but for rounding.
+    errors = {
+        name: (actual[name] - value).abs().max() / value.abs().max().clamp(min=1e-3)
         for name, value in expected.items()
-        if (actual[name] - value).abs().max()
-        > GRADIENT_TOLERANCE * value.abs().max().clamp(min=1e-12)
     }
+    wrong = {n: e.item() for n, e in errors.items() if not e <= GRADIENT_TOLERANCE}
     assert wrong == {}
