@@ -16,8 +16,7 @@ def require_positive(owner: object | str, **counts: int) -> None:
     for name, count in counts.items():
         if not isinstance(count, int) or count < 1:
             raise UsageError(
-                f"{_name(owner)} has {name}={count!r}; "
-                "give an integer of at least 1."
+                f"{_name(owner)} has {name}={count!r}; give an integer of at least 1."
             )
 
 

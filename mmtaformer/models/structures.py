@@ -95,7 +95,9 @@ class ClipFeatures:
         before = self.tokens[:, :0]  # as they were before their window was done
         for frames in frame_windows(self.num_frames, self.frames_per_chunk):
             kept = before.size(1)
-            around = slice(frames.start - kept, min(frames.stop + halo, self.num_frames))
+            around = slice(
+                frames.start - kept, min(frames.stop + halo, self.num_frames)
+            )
             features = self.select(around)
             if kept:
                 rest = self.tokens[:, frames.start : around.stop]

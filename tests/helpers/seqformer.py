@@ -1,6 +1,5 @@
 """The SeqFormer config in the sizes of the reference, with the reference's weights."""
 
-import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.config import Config

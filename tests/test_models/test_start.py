@@ -28,7 +28,9 @@ SIZES = {
 
 def fresh(name, seed=0, **options):
     """A model of a base config with two layers, as it starts."""
-    config = Config(Config.fromfile(REPO_ROOT / f"configs/_base_/models/{name}.py").model)
+    config = Config(
+        Config.fromfile(REPO_ROOT / f"configs/_base_/models/{name}.py").model
+    )
     config.merge_from_dict(SIZES | options)
     torch.manual_seed(seed)
     model = MODELS.build(config._cfg_dict)

@@ -1,23 +1,26 @@
-"""What maps a backbone and a neck give, found out without computing them."""
+"""What maps a backbone and a neck give, found out before anything is trained."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from mmdet.registry import MODELS
-from torch import Tensor, nn
+from torch import nn
 from torch.func import functional_call
 
 from mmtaformer.utils.errors import UsageError
 
+Shape = tuple[int, ...]
+
 # Divisible by every usual stride, and small.
-_IMAGE_SIZE = 128
+IMAGE_SIZE = 128
 
 
 def build_neck(
     cfg: dict, backbone: nn.Module, num_feature_levels: int
-) -> tuple[nn.Module, list[torch.Size]]:
+) -> tuple[nn.Module, list[Shape]]:
     """Build a neck that fits its backbone.
 
     Args:
@@ -27,61 +30,74 @@ def build_neck(
         num_feature_levels: Number of levels L.
 
     Returns:
-        tuple: The neck, and the (N, C, H, W) of its maps for images of 128 x 128.
+        tuple: The neck, and the (N, C, H, W) of its maps for an image of
+        ``IMAGE_SIZE``.
 
     Raises:
-        UsageError: If the neck fits neither.
+        UsageError: If it does not fit the backbone or the number of levels.
     """
-    maps = meta_call(backbone, _meta_image())
-    channels = [feature.size(1) for feature in maps]
+    maps = output_shapes(backbone, (1, 3, IMAGE_SIZE, IMAGE_SIZE))
+    channels = [shape[1] for shape in maps]
     cfg = {"in_channels": channels, "num_outs": num_feature_levels, **cfg}
     if list(cfg["in_channels"]) != channels:
         raise UsageError(
             f"neck.in_channels is {list(cfg['in_channels'])}, but the backbone gives "
             f"maps of {channels} channels; leave in_channels out to follow it."
         )
-    if num_feature_levels < len(channels):
+    if num_feature_levels < len(maps):
         raise UsageError(
             f"num_feature_levels is {num_feature_levels}, but the backbone gives "
-            f"{len(channels)} maps; choose as many with backbone.out_indices."
+            f"{len(maps)} maps; choose as many with backbone.out_indices."
         )
     neck = MODELS.build(cfg)
-    shapes = [feature.shape for feature in meta_call(neck, maps)]
-    if len(shapes) != num_feature_levels:
+    levels = output_shapes(neck, maps)
+    if len(levels) != num_feature_levels:
         raise UsageError(
             f"num_feature_levels is {num_feature_levels}, but the neck gives "
-            f"{len(shapes)} maps; leave neck.num_outs out to follow it."
+            f"{len(levels)} maps; leave neck.num_outs out to follow it."
         )
-    return neck, shapes
+    return neck, levels
 
 
-def meta_call(module: nn.Module, inputs: Tensor | Sequence[Tensor]) -> tuple:
-    """Call a module on shapes alone: nothing is computed or changed.
+def output_shapes(module: nn.Module, inputs: Shape | Sequence[Shape]) -> list[Shape]:
+    """Shapes of the maps that a module gives; the module stays as it is.
 
     Args:
-        module: Any module that gives a sequence of maps.
-        inputs: Its input, on the device "meta".
-
-    Returns:
-        tuple: What it returns, on the device "meta".
+        module: A backbone or a neck.
+        inputs: Shape of its input, or shapes if that is a list of maps.
     """
+    with torch.no_grad(), _evaluating(module):
+        try:
+            return _call(module, inputs, on_meta=True)
+        except (NotImplementedError, RuntimeError):
+            # An operator that cannot do without values, as deformable convolutions.
+            return _call(module, inputs, on_meta=False)
+
+
+def _call(
+    module: nn.Module, inputs: Shape | Sequence[Shape], on_meta: bool
+) -> list[Shape]:
+    """Call a module on shapes alone, which computes nothing, or on zeros."""
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
-    state = {name: tensor.to("meta") for name, tensor in state.items()}
-    training = {part: part.training for part in module.modules()}
+    device = next((tensor.device for tensor in state.values()), torch.device("cpu"))
+    if on_meta:
+        device = torch.device("meta")
+        state = {name: tensor.to(device) for name, tensor in state.items()}
+    if isinstance(inputs[0], int):
+        given = torch.zeros(inputs, device=device)
+    else:
+        given = [torch.zeros(shape, device=device) for shape in inputs]
+    return [tuple(out.shape) for out in functional_call(module, state, (given,))]
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Keep a module from dropping, counting and drawing random numbers."""
+    modes = {part: part.training for part in module.modules()}
     try:
-        for part in training:
+        for part in modes:
             part.training = False
-        with torch.no_grad():
-            return tuple(functional_call(module, state, (inputs,)))
+        yield
     finally:
-        for part, mode in training.items():
+        for part, mode in modes.items():
             part.training = mode
-
-
-def _meta_image() -> Tensor:
-    return torch.empty(1, 3, _IMAGE_SIZE, _IMAGE_SIZE, device="meta")
-
-
-def strides_of(shapes: Sequence[torch.Size]) -> list[int]:
-    """Strides in pixels of maps that :func:`build_neck` returned the shapes of."""
-    return [round(_IMAGE_SIZE / shape[-1]) for shape in shapes]

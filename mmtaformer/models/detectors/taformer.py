@@ -13,7 +13,7 @@ from mmtaformer.utils.errors import UsageError
 
 from ..checks import require_positive, require_same
 from ..structures import ClipFeatures, DecoderLayerOutput, encoder_reference_points
-from .backbone_maps import build_neck, strides_of
+from .backbone_maps import IMAGE_SIZE, Shape, build_neck
 from .tokens import clip_tokens, level_mask, valid_ratio
 
 
@@ -95,7 +95,7 @@ class TAFormer(BaseMOTModel):
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)
         self.reference_points_fc = nn.Linear(embed_dims, 2)
 
-    def _check_parts(self, num_levels: int, map_shapes: list[torch.Size]) -> None:
+    def _check_parts(self, num_levels: int, map_shapes: list[Shape]) -> None:
         head = self.bbox_head
         require_same(
             "embed_dims",
@@ -117,7 +117,7 @@ class TAFormer(BaseMOTModel):
         )
         require_same(
             "the stride of the finest level in pixels",
-            backbone=strides_of(map_shapes)[0],
+            backbone=round(IMAGE_SIZE / map_shapes[0][-1]),
             bbox_head__mask_head__stride=head.mask_head.stride,
         )
         if head.mask_head.num_levels > num_levels:
@@ -290,9 +290,7 @@ class TAFormer(BaseMOTModel):
         )
 
     @staticmethod
-    def _padding_mask(
-        inputs: Tensor, samples: list[TrackDataSample]
-    ) -> Tensor | None:
+    def _padding_mask(inputs: Tensor, samples: list[TrackDataSample]) -> Tensor | None:
         """(B, H, W) bool, True on padding; None if no clip is padded."""
         height, width = inputs.shape[-2:]
         shapes = [sample.video_data_samples[0].img_shape[:2] for sample in samples]

@@ -53,9 +53,7 @@ class SpatioTemporalEncoderLayer(BaseModule):
             encoder__layer_cfg__ffn_cfg=self.ffn.embed_dims,
         )
 
-    def forward(
-        self, features: ClipFeatures, frames: slice = slice(None)
-    ) -> Tensor:
+    def forward(self, features: ClipFeatures, frames: slice = slice(None)) -> Tensor:
         """Refine some frames of a clip.
 
         Args:

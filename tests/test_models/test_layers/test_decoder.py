@@ -13,9 +13,7 @@ from mmtaformer.utils.errors import UsageError
 
 SHAPES = ((4, 6), (2, 3))
 DIMS, QUERIES, FRAMES, CLIPS, LAYERS = 8, 3, 3, 2, 3
-TEMPORAL = dict(
-    type="TemporalSelfAttention", embed_dims=DIMS, num_heads=2, dropout=0.0
-)
+TEMPORAL = dict(type="TemporalSelfAttention", embed_dims=DIMS, num_heads=2, dropout=0.0)
 
 
 def build(**options):
@@ -71,7 +69,7 @@ def test_boxes_are_refined_in_sigmoid_space(coordinates):
 
 @pytest.mark.parametrize("share", [True, False])
 def test_layers_are_chained(share):
-    """By hand: temporal self-attention from the second layer on, boxes as references."""
+    """By hand: temporal self-attention from the second layer on, boxes refined."""
     decoder = build(temporal_self_attn=TEMPORAL, share_temporal_self_attn=share)
     args = arguments()
     outputs = decoder(**args)

@@ -98,7 +98,11 @@ def test_without_window_each_frame_is_mmdets_encoder():
         num_layers=2,
         layer_cfg=dict(
             self_attn_cfg=dict(
-                embed_dims=DIMS, num_heads=2, num_levels=2, num_points=2, batch_first=True
+                embed_dims=DIMS,
+                num_heads=2,
+                num_levels=2,
+                num_points=2,
+                batch_first=True,
             ),
             ffn_cfg=FFN,
         ),
