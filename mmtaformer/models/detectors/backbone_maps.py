@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -59,7 +60,7 @@ def build_neck(
     return neck, levels
 
 
-def output_shapes(module: nn.Module, inputs: Shape | Sequence[Shape]) -> list[Shape]:
+def output_shapes(module: nn.Module, inputs: Shape | list[Shape]) -> list[Shape]:
     """Shapes of the maps that a module gives; the module stays as it is.
 
     Args:
@@ -74,20 +75,18 @@ def output_shapes(module: nn.Module, inputs: Shape | Sequence[Shape]) -> list[Sh
             return _call(module, inputs, on_meta=False)
 
 
-def _call(
-    module: nn.Module, inputs: Shape | Sequence[Shape], on_meta: bool
-) -> list[Shape]:
+def _call(module: nn.Module, inputs: Shape | list[Shape], on_meta: bool) -> list[Shape]:
     """Call a module on shapes alone, which computes nothing, or on zeros."""
     state = {**dict(module.named_parameters()), **dict(module.named_buffers())}
     device = next((tensor.device for tensor in state.values()), torch.device("cpu"))
     if on_meta:
         device = torch.device("meta")
         state = {name: tensor.to(device) for name, tensor in state.items()}
-    if isinstance(inputs[0], int):
-        given = torch.zeros(inputs, device=device)
+    if isinstance(inputs, list):
+        zeros: Any = [torch.zeros(shape, device=device) for shape in inputs]
     else:
-        given = [torch.zeros(shape, device=device) for shape in inputs]
-    return [tuple(out.shape) for out in functional_call(module, state, (given,))]
+        zeros = torch.zeros(inputs, device=device)
+    return [tuple(out.shape) for out in functional_call(module, state, (zeros,))]
 
 
 @contextmanager

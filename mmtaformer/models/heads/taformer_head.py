@@ -248,12 +248,13 @@ class TAFormerHead(BaseModule):
         masks = self._masks_by_frame(output, memory, kept, image_size, output_size)
         results = []
         for frame_boxes, frame_masks in zip(boxes, masks, strict=True):
+            chosen: Tensor | list[dict]
             if encode:
                 encoded = encode_mask_results(frame_masks.cpu().numpy())
-                frame_masks = [encoded[i] for i in copies.tolist()]
+                chosen = [encoded[i] for i in copies.tolist()]
             else:
-                frame_masks = frame_masks[copies]
-            results.append(frame_results(frame_boxes, frame_masks, output_size, **same))
+                chosen = frame_masks[copies]
+            results.append(frame_results(frame_boxes, chosen, output_size, **same))
         return results
 
     def embeddings(self, box_query: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from mmdet.registry import MODELS
@@ -183,33 +184,30 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
         Returns:
             Tensor: (B, T_q, S, C).
         """
-        num_frames = query.size(1)
         points = features.reference_points.unsqueeze(1)
-        where = dict(
+        sample = partial(
+            self.sample,
+            query,
             value=self.project_value(features),
             spatial_shapes=features.spatial_shapes,
-            reference_points=points.expand(-1, num_frames, -1, -1, -1),
+            reference_points=points.expand(-1, query.size(1), -1, -1, -1),
             first_frame=first_frame,
         )
-        intra = self.sample(
-            query,
-            offsets=self.sampling_offsets,
-            weights=self.attention_weights,
-            **where,
+        intra = self.output_proj(
+            sample(offsets=self.sampling_offsets, weights=self.attention_weights)
         )
-        intra = self.output_proj(intra)
         if not self.relative_frames:
             return intra
         if features.num_frames == 1:
             return self.fusion(intra, torch.zeros_like(intra))
-        inter = self.sample(
-            query,
-            offsets=self.temporal_sampling_offsets,
-            weights=self.temporal_attention_weights,
-            relative_frames=self.relative_frames,
-            **where,
+        inter = self.output_proj(
+            sample(
+                offsets=self.temporal_sampling_offsets,
+                weights=self.temporal_attention_weights,
+                relative_frames=self.relative_frames,
+            )
         )
-        return self.fusion(intra, self.output_proj(inter))
+        return self.fusion(intra, inter)
 
 
 @MODELS.register_module()
