@@ -183,3 +183,14 @@ def test_start_depends_on_the_seed_alone():
     values = [nn.utils.parameters_to_vector(m.parameters()) for m in models]
     assert torch.equal(values[0], values[1])
     assert not torch.equal(values[0], values[2])
+
+
+def test_a_checkpoint_is_not_overwritten(tmp_path):
+    small = {"num_queries": 5, "backbone.depth": 18}
+    trained = fresh("taformer_r50", 3, **small)
+    path = str(tmp_path / "trained.pth")
+    torch.save(trained.state_dict(), path)
+    init_cfg = dict(type="Pretrained", checkpoint=path)
+    model = fresh("taformer_r50", 0, **small, init_cfg=init_cfg)
+    for name, value in trained.state_dict().items():
+        assert torch.equal(model.state_dict()[name], value), name

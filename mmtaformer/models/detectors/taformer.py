@@ -127,11 +127,10 @@ class TAFormer(BaseMOTModel):
             )
 
     def init_weights(self) -> None:
-        """Deformable DETR's start: what each part does for itself, and the rest."""
-        super().init_weights()
+        """Deformable DETR's start, then what each part does for itself."""
         nn.init.normal_(self.level_embed)
-        nn.init.normal_(self.query_embedding.weight)
         xavier_init(self.reference_points_fc, distribution="uniform", bias=0.0)
+        super().init_weights()  # last, for it may load a checkpoint
 
     def loss(
         self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs

@@ -77,13 +77,13 @@ class DynamicConvMaskHead(BaseModule):
 
     def init_weights(self) -> None:
         """Caffe2's Xavier for the convolutions, Xavier for the controller."""
-        super().init_weights()
         for conv in (*self.lateral_convs, *self.output_convs):
             caffe2_xavier_init(conv)
         for layer in self.controller:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
+        super().init_weights()
 
     @property
     def num_levels(self) -> int:

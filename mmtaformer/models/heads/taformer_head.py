@@ -93,7 +93,6 @@ class TAFormerHead(BaseModule):
 
     def init_weights(self) -> None:
         """Deformable DETR's initialization of class and box branches."""
-        super().init_weights()
         for branch in self.cls_branches:
             nn.init.constant_(branch.bias, bias_init_with_prob(0.01))
         for branch in self.reg_branches:
@@ -101,6 +100,7 @@ class TAFormerHead(BaseModule):
             nn.init.zeros_(branch[-1].bias)
         # Boxes start small: sigmoid(-2) of the image.
         nn.init.constant_(self.reg_branches[0][-1].bias[2:], -2.0)
+        super().init_weights()
 
     def loss(
         self,

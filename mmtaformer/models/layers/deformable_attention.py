@@ -52,7 +52,6 @@ class FrameDeformableAttention(BaseModule):
 
     def init_weights(self) -> None:
         """Deformable DETR's start: equal weights, each head in its own direction."""
-        super().init_weights()
         start_sampling(
             self.sampling_offsets,
             self.attention_weights,
@@ -62,6 +61,7 @@ class FrameDeformableAttention(BaseModule):
         for projection in (self.value_proj, self.output_proj):
             nn.init.xavier_uniform_(projection.weight)
             nn.init.zeros_(projection.bias)
+        super().init_weights()
 
     def project_value(self, features: ClipFeatures) -> Tensor:
         """Project tokens to values, which are zero on padding: (B, T, S, M, C / M)."""
@@ -157,7 +157,6 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
 
     def init_weights(self) -> None:
         """Give both halves the same start."""
-        super().init_weights()
         if self.relative_frames:
             start_sampling(
                 self.temporal_sampling_offsets,
@@ -165,6 +164,7 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
                 self.num_heads,
                 self.num_temporal_points,
             )
+        super().init_weights()
 
     @property
     def temporal_window(self) -> int:
@@ -238,8 +238,8 @@ class QueryDecomposedCrossAttention(FrameDeformableAttention):
 
     def init_weights(self) -> None:
         """As SeqFormer's released code, which leaves the second bias as it is."""
-        super().init_weights()
         nn.init.xavier_uniform_(self.output_proj_box.weight)
+        super().init_weights()
 
     def forward(
         self, query: Tensor, memory: ClipFeatures, reference_points: Tensor
