@@ -165,16 +165,15 @@ def predict(model: nn.Module, frames: int, size: Sequence[int]) -> None:
     kept = model.test_cfg.get("max_per_video", 10)
     model.eval()
     video = torch.empty(1, frames, 3, *size, device="meta")
-    memory = model.encoder(model.embed_video(video, chunk), chunk)
-    output = model.decode(memory, chunk, last_only=True)[-1]
+    memory = model.encode(video, frames_per_chunk=chunk)
+    output = model.decode(memory, last_only=True)[-1]
     points = output.reference[0, :, :kept, :2].transpose(0, 1)
-    masks = []
-    for first in range(0, frames, chunk):
-        features = model.bbox_head.mask_head.mask_features(
-            memory, first, first + chunk
-        )[0]
-        logits = model.bbox_head.mask_head(
-            output.instance_query[0, :kept], features, points[:, first : first + chunk]
+    mask_head, masks = model.bbox_head.mask_head, []
+    for window in memory.windows():
+        logits = mask_head(
+            output.instance_query[0, :kept],
+            mask_head.mask_features(window.features)[0],
+            points[:, window.frames],
         )
         masks.append(resize_masks(logits, size, size))
         if model.test_cfg.get("encode_masks"):

@@ -11,6 +11,7 @@ from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
+from mmtaformer.models.structures import ClipFeatures
 
 from ..helpers.own_annotations import annotate_like
 
@@ -30,9 +31,15 @@ def encoding():
     reference_points = torch.rand(1, 30, 2, 2)
 
     def run(tokens, first=0, last=None):
-        return layer(
-            tokens[:, first:last], tokens, reference_points, SHAPES, None, first
+        features = ClipFeatures(
+            tokens=tokens,
+            spatial_shapes=SHAPES,
+            spatial_pos=torch.zeros(1, 30, 32),
+            temporal_pos=None,
+            reference_points=reference_points,
+            valid_ratios=torch.ones(1, 2, 2),
         )
+        return layer(tokens[:, first:last], features, first)
 
     return layer, run
 

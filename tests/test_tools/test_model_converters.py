@@ -50,6 +50,8 @@ def test_golden_file(tool, tmp_path, capsys):
         if name.startswith("sd/")
     }
     state |= random_state(released.torchvision_resnet50(BODY))
+    neck = {n: s for n, s in released.seqformer().items() if ".input_proj." in n}
+    state |= random_state(neck)  # for a ResNet's channels
     source, target = tmp_path / "released.pth", tmp_path / "out" / "converted.pth"
     torch.save(dict(model=state, epoch=3), source)
     sizes = Sizes(
@@ -62,7 +64,6 @@ def test_golden_file(tool, tmp_path, capsys):
         decoder_layers=meta["decoder_layers"],
         queries=meta["num_queries"],
         classes=meta["num_classes"],
-        in_channels=tuple(meta["in_channels"]),
     )
     config = write_config(tmp_path / "config.py", "seqformer_tiny", sizes)
     arguments = ["seqformer", str(source), str(target), "--config", config]
