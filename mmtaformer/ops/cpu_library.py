@@ -1,14 +1,14 @@
 """Builds and loads the CPU kernels, ``cpu_attention.cpp``."""
 
-import contextlib
 import functools
 import hashlib
 import os
+import shutil
 import subprocess
+import sys
 import sysconfig
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -34,70 +34,80 @@ def _load() -> bool:
         path = _library_path()
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):  # is free again when its owner dies
-            if path.exists():
-                torch.ops.load_library(path)
-            else:
+            if not path.exists():
                 _build(path)
-    except (ImportError, OSError, RuntimeError, subprocess.CalledProcessError) as error:
-        reason = str(error).partition("\n")[0]
+        torch.ops.load_library(path)
+    except OSError as error:
         warnings.warn(
-            "Deformable attention runs in PyTorch, some ten times as slow as its "
-            f"compiled kernels, which could not be built: {reason} Install a C++ "
-            "compiler with OpenMP, such as g++, or name one in CXX.",
+            f"Deformable attention runs in PyTorch, which takes several times as long "
+            f"as its kernels in C++: {error}",
             stacklevel=2,
         )
         return False
     return True
 
 
-def _flags() -> list[str]:
-    """Options of g++ and clang++.
-
-    Those that unroll keep a sum over channels in registers. The library may be shared
-    by machines, so that it is not compiled for the processor at hand alone.
-    """
-    flags = ["-O2", "-funroll-loops", "-fopenmp", "-fno-math-errno"]
-    flags.append("-fno-trapping-math")
-    if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
-        flags += ["-mavx2", "-mfma"]
-    return flags
-
-
 def _library_path() -> Path:
     """Below torch's folder for extensions; another one for another torch or source."""
-    from torch.utils.cpp_extension import get_default_build_root
+    from torch.utils.cpp_extension import get_default_build_root  # slow to import
 
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()
-    parts = [torch.__version__, os.environ.get("CXX", ""), *_flags()]
+    parts = [torch.__version__, *_flags()]
     digest = hashlib.sha256(_SOURCE.read_bytes() + " ".join(parts).encode())
     return Path(root, f"{_NAME}_{digest.hexdigest()[:16]}", f"{_NAME}.so")
 
 
-def _build(path: Path) -> None:
-    """Build the library in a folder of its own, load it and move it to ``path``."""
-    from torch.utils.cpp_extension import load
+def _flags() -> list[str]:
+    """Options of g++ and clang++.
 
-    with (
-        tempfile.TemporaryDirectory(dir=path.parent) as folder,
-        _scripts_on_path(),
-    ):
-        load(
-            _NAME,
-            str(_SOURCE),
-            extra_cflags=_flags(),
-            extra_ldflags=["-fopenmp"],
-            build_directory=folder,
-            is_python_module=False,
+    Loops are unrolled so that a sum over channels stays in registers. Machines may
+    share the library, so it asks for no more than the oldest processors that have
+    AVX2.
+    """
+    flags = ["-O2", "-funroll-loops", "-fno-math-errno", "-fno-trapping-math"]
+    if torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512"):
+        flags += ["-mavx2", "-mfma"]
+    return [*flags, "-fopenmp"]
+
+
+def _build(path: Path) -> None:
+    """Compile in a process and a folder of its own, and move the result to ``path``.
+
+    Raises:
+        OSError: There is no compiler, or it failed.
+    """
+    compiler = os.environ.get("CXX", "c++")
+    if shutil.which(compiler) is None:
+        raise OSError(f"there is no compiler {compiler}; install g++ or set CXX.")
+    # ninja is beside Python in an environment that is not activated.
+    search = sysconfig.get_path("scripts") + os.pathsep + os.environ.get("PATH", "")
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        result = subprocess.run(
+            [sys.executable, __file__, folder],
+            env={**os.environ, "PATH": search},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
+        if result.returncode:
+            log = path.with_suffix(".log")
+            log.write_text(result.stdout)
+            raise OSError(f"they could not be built, {log} says why.")
         os.replace(Path(folder, path.name), path)
 
 
-@contextlib.contextmanager
-def _scripts_on_path() -> Iterator[None]:
-    """Let ninja be found in an environment that is not activated."""
-    before = os.environ.get("PATH", os.defpath)
-    os.environ["PATH"] = sysconfig.get_path("scripts") + os.pathsep + before
-    try:
-        yield
-    finally:
-        os.environ["PATH"] = before
+def _compile(folder: str) -> None:
+    from torch.utils.cpp_extension import load
+
+    load(
+        _NAME,
+        str(_SOURCE),
+        extra_cflags=_flags(),
+        extra_ldflags=["-fopenmp"],
+        build_directory=folder,
+        is_python_module=False,
+    )
+
+
+if __name__ == "__main__":
+    _compile(sys.argv[1])
