@@ -17,11 +17,11 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <tuple>
 #include <type_traits>
-#include <vector>
+
+#include "cpu_samples.h"
 
 namespace {
 
@@ -30,127 +30,6 @@ using at::Tensor;
 
 // Samples that are worth handing to another thread: they take some 100 microseconds.
 constexpr int64_t kSamplesPerTask = 4096;
-
-// Where K samples lie along one axis.
-template <typename T>
-struct Axis {
-  // Location in [0, 1] of a level of `size` pixels: origin + offset / divisor * scale.
-  std::vector<T> size, origin, divisor, scale;
-  // The pixels before and after: index, weight, and whether they exist (1 or 0). One
-  // outside the level has weight 0 and the index of the level's border.
-  std::vector<int32_t> low, high;
-  std::vector<T> low_weight, high_weight, has_low, has_high;
-
-  explicit Axis(int64_t samples) : low(samples), high(samples) {
-    for (auto* array : {&size, &origin, &divisor, &scale, &low_weight, &high_weight,
-                        &has_low, &has_high}) {
-      array->resize(samples);
-    }
-  }
-
-  // offset: that of sample k is number 2 * k.
-  void find_neighbours(const T* offset) {
-    find_neighbours(offset, size.size(), size.data(), origin.data(), divisor.data(),
-                    scale.data(), low.data(), high.data(), low_weight.data(),
-                    high_weight.data(), has_low.data(), has_high.data());
-  }
-
- private:
-  static void find_neighbours(const T* offset, int64_t samples, const T* size,
-                              const T* origin, const T* divisor, const T* scale,
-                              int32_t* low, int32_t* high, T* low_weight,
-                              T* high_weight, T* has_low, T* has_high) {
-    const T zero = 0, half = 0.5, one = 1;
-#pragma omp simd
-    for (int64_t k = 0; k < samples; ++k) {
-      // Rounded as by mmcv and grid_sample: a simpler formula for the same position
-      // moves it by up to 1e-5 pixels.
-      const T location = origin[k] + offset[2 * k] / divisor[k] * scale[k];
-      const T normalized = location + location - one;
-      const T position = (normalized + one) * (size[k] * half) - half;
-      // Written so that NaN ends at -1, where both weights are 0.
-      T x = position > -one ? position : -one;
-      x = x < size[k] ? x : size[k];
-      const T cell = std::floor(x);
-      const T last = size[k] - one;
-      has_low[k] = (cell >= zero ? one : zero) * (cell <= last ? one : zero);
-      has_high[k] = (x > -one ? one : zero) * (cell < last ? one : zero);
-      low_weight[k] = has_low[k] * (one - (x - cell));
-      high_weight[k] = has_high[k] * (x - cell);
-      const T before = cell > zero ? cell : zero;
-      low[k] = static_cast<int32_t>(before < last ? before : last);
-      high[k] = static_cast<int32_t>(cell + one < last ? cell + one : last);
-    }
-  }
-};
-
-// Four pixels around a sample: (x0, y0), (x1, y0), (x0, y1), (x1, y1).
-template <typename T>
-struct Corners {
-  int64_t row[4];  // how far their channels are from the level map's first token
-  T weight[4];
-};
-
-// K samples of a query and head in one frame.
-template <typename T>
-struct Samples {
-  int64_t count;
-  Axis<T> x, y;
-
-  Samples(IntArrayRef spatial_shapes, int64_t points)
-      : count(static_cast<int64_t>(spatial_shapes.size()) / 2 * points),
-        x(count),
-        y(count),
-        points_(points),
-        first_token_(count),
-        width_(count) {
-    int64_t token = 0;
-    for (int64_t k = 0; k < count; ++k) {
-      const int64_t height = spatial_shapes[k / points * 2];
-      const int64_t width = spatial_shapes[k / points * 2 + 1];
-      first_token_[k] = token;
-      width_[k] = width;
-      x.size[k] = x.divisor[k] = width;
-      y.size[k] = y.divisor[k] = height;
-      x.scale[k] = y.scale[k] = 1;
-      if ((k + 1) % points == 0) {
-        token += height * width;
-      }
-    }
-  }
-
-  // reference: x, y or cx, cy, w, h of the first level; `stride` numbers to the next.
-  void find(const T* reference, int64_t stride, bool is_box, const T* offsets) {
-    for (int64_t first = 0; first < count; first += points_, reference += stride) {
-      for (int64_t k = first; k < first + points_; ++k) {
-        x.origin[k] = reference[0];
-        y.origin[k] = reference[1];
-        if (is_box) {
-          x.divisor[k] = y.divisor[k] = points_;
-          x.scale[k] = reference[2] * T(0.5);
-          y.scale[k] = reference[3] * T(0.5);
-        }
-      }
-    }
-    x.find_neighbours(offsets);
-    y.find_neighbours(offsets + 1);
-  }
-
-  Corners<T> corners(int64_t k, int64_t token_stride, T attention_weight) const {
-    const int64_t upper = first_token_[k] + y.low[k] * width_[k];
-    const int64_t lower = first_token_[k] + y.high[k] * width_[k];
-    const T top = attention_weight * y.low_weight[k];
-    const T bottom = attention_weight * y.high_weight[k];
-    return {{(upper + x.low[k]) * token_stride, (upper + x.high[k]) * token_stride,
-             (lower + x.low[k]) * token_stride, (lower + x.high[k]) * token_stride},
-            {top * x.low_weight[k], top * x.high_weight[k], bottom * x.low_weight[k],
-             bottom * x.high_weight[k]}};
-  }
-
- private:
-  int64_t points_;
-  std::vector<int64_t> first_token_, width_;
-};
 
 // out += sum of the values at the samples. D is the number of channels where the
 // compiler shall know it, so that the sum stays in registers; otherwise 0.
@@ -166,10 +45,11 @@ void gather(const Samples<T>& samples, const T* value, int64_t token_stride,
     std::copy(out, out + D, sum);
   }
   for (int64_t k = 0; k < samples.count; ++k) {
-    const Corners<T> at = samples.corners(k, token_stride, attention_weights[k]);
+    const auto at = samples.corners(k, token_stride);
     const T *v0 = value + at.row[0], *v1 = value + at.row[1];
     const T *v2 = value + at.row[2], *v3 = value + at.row[3];
-    const T w0 = at.weight[0], w1 = at.weight[1], w2 = at.weight[2], w3 = at.weight[3];
+    const T top = attention_weights[k] * at.y0, bottom = attention_weights[k] * at.y1;
+    const T w0 = top * at.x0, w1 = top * at.x1, w2 = bottom * at.x0, w3 = bottom * at.x1;
 #pragma omp simd
     for (int64_t c = 0; c < (fixed ? D : channels); ++c) {
       sum[c] += (w0 * v0[c] + w1 * v1[c]) + (w2 * v2[c] + w3 * v3[c]);
@@ -180,18 +60,16 @@ void gather(const Samples<T>& samples, const T* value, int64_t token_stride,
   }
 }
 
-// Backward of gather() for the gradient of `out`. Adds to grad_value; writes the
-// gradients of the positions, in pixels (K, 2), and of the attention weights (K).
+// Backward of gather() for the gradient of `out`. Adds to grad_value, which is laid out
+// as value; writes the gradients of the positions, in pixels (K, 2), and of the attention
+// weights (K).
 template <typename T, int64_t D>
 void scatter(const Samples<T>& samples, const T* value, int64_t token_stride,
              const T* attention_weights, int64_t channels, const T* __restrict gradient,
-             T* grad_value, int64_t grad_stride, T* grad_positions, T* grad_weights) {
+             T* grad_value, T* grad_positions, T* grad_weights) {
   const int64_t count = D > 0 ? D : channels;
-  const Axis<T>&x = samples.x, &y = samples.y;
   for (int64_t k = 0; k < samples.count; ++k) {
-    const T attention = attention_weights[k];
-    const Corners<T> at = samples.corners(k, token_stride, attention);
-    const Corners<T> to = samples.corners(k, grad_stride, attention);
+    const auto at = samples.corners(k, token_stride);
     const T *v0 = value + at.row[0], *v1 = value + at.row[1];
     const T *v2 = value + at.row[2], *v3 = value + at.row[3];
     T d0 = 0, d1 = 0, d2 = 0, d3 = 0;  // gradients of the corners' weights
@@ -202,22 +80,21 @@ void scatter(const Samples<T>& samples, const T* value, int64_t token_stride,
       d2 += gradient[c] * v2[c];
       d3 += gradient[c] * v3[c];
     }
-    for (int corner = 0; corner < 4; ++corner) {  // two corners may be one pixel
-      T* __restrict row = grad_value + to.row[corner];
-      const T weight = at.weight[corner];
+    const T attention = attention_weights[k];
+    const T top = attention * at.y0, bottom = attention * at.y1;
+    const T weights[4] = {top * at.x0, top * at.x1, bottom * at.x0, bottom * at.x1};
+    for (int corner = 0; corner < 4; ++corner) {  // two of them may be one pixel
+      T* __restrict row = grad_value + at.row[corner];
 #pragma omp simd
       for (int64_t c = 0; c < count; ++c) {
-        row[c] += weight * gradient[c];
+        row[c] += weights[corner] * gradient[c];
       }
     }
-    const T x0 = x.low_weight[k], x1 = x.high_weight[k];
-    const T y0 = y.low_weight[k], y1 = y.high_weight[k];
-    grad_weights[k] = y0 * (x0 * d0 + x1 * d1) + y1 * (x0 * d2 + x1 * d3);
-    const T left = y0 * d0 + y1 * d2, right = y0 * d1 + y1 * d3;
-    const T above = x0 * d0 + x1 * d1, below = x0 * d2 + x1 * d3;
-    grad_positions[2 * k] = attention * (x.has_high[k] * right - x.has_low[k] * left);
-    grad_positions[2 * k + 1] =
-        attention * (y.has_high[k] * below - y.has_low[k] * above);
+    const T above = at.x0 * d0 + at.x1 * d1, below = at.x0 * d2 + at.x1 * d3;
+    const T left = at.y0 * d0 + at.y1 * d2, right = at.y0 * d1 + at.y1 * d3;
+    grad_weights[k] = at.y0 * above + at.y1 * below;
+    grad_positions[2 * k] = attention * samples.slope(2 * k, left, right);
+    grad_positions[2 * k + 1] = attention * samples.slope(2 * k + 1, above, below);
   }
 }
 
@@ -308,18 +185,17 @@ void forward_items(const Inputs<T>& in, int64_t start, int64_t stop, T* output) 
 // the clip belongs to none.
 template <typename T, int64_t D>
 void backward_items(const Inputs<T>& in, int64_t start, int64_t stop,
-                    const T* grad_output, const Tensor& grad_value, T* grad_positions,
+                    const T* grad_output, T* grad_value, T* grad_positions,
                     T* grad_weights) {
   Samples<T> samples(in.spatial_shapes, in.points);
-  const int64_t grad_stride = grad_value.stride(2);
   for (int64_t item = start; item < stop; ++item) {
     const int64_t head = item % in.heads;
     const int64_t source = item / in.heads % in.value_frames;
     const int64_t clip = item / (in.heads * in.value_frames);
-    T* grad = grad_value.mutable_data_ptr<T>() + clip * grad_value.stride(0) +
-              source * grad_value.stride(1) + head * grad_value.stride(3);
+    const T* value = in.head_of_frame(clip, source, head);
+    T* grad = grad_value + (value - in.value_data);
     for (int64_t token = 0; token < in.tokens; ++token) {
-      std::fill_n(grad + token * grad_stride, in.channels, T(0));
+      std::fill_n(grad + token * in.token_stride, in.channels, T(0));
     }
     for (size_t r = 0; r < in.relative_frames.size(); ++r) {
       const int64_t frame = source - in.first_frame - in.relative_frames[r];
@@ -330,9 +206,9 @@ void backward_items(const Inputs<T>& in, int64_t start, int64_t stop,
         const int64_t at = in.number(clip, frame, query, head);
         const int64_t part = in.number(at, r);
         in.find(samples, clip, frame, query, part);
-        scatter<T, D>(samples, in.head_of_frame(clip, source, head), in.token_stride,
+        scatter<T, D>(samples, value, in.token_stride,
                       in.weight_data + part * in.samples, in.channels,
-                      grad_output + at * in.channels, grad, grad_stride,
+                      grad_output + at * in.channels, grad,
                       grad_positions + part * in.samples * 2,
                       grad_weights + part * in.samples);
       }
@@ -395,7 +271,8 @@ std::tuple<Tensor, Tensor, Tensor> backward(
           0, items, kSamplesPerTask / std::max<int64_t>(cost, 1) + 1,
           [&](int64_t start, int64_t stop) {
             backward_items<scalar_t, decltype(fixed)::value>(
-                in, start, stop, grad_output.const_data_ptr<scalar_t>(), grad_value,
+                in, start, stop, grad_output.const_data_ptr<scalar_t>(),
+                grad_value.mutable_data_ptr<scalar_t>(),
                 grad_positions.mutable_data_ptr<scalar_t>(),
                 grad_weights.mutable_data_ptr<scalar_t>());
           });

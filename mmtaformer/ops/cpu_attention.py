@@ -18,15 +18,15 @@ _SAMPLES_PER_TOKEN = 16
 
 
 def _laid_out(value: Tensor, attention_logits: Tensor) -> Tensor:
-    """``value`` (B, Tv, S, M, D) as the kernels read it: contiguous channels.
+    """``value`` (B, Tv, S, M, D) as the kernels read it, and write its gradient.
 
-    Where a token is sampled often, in the encoder, it is laid out as (B, Tv, M, S, D),
-    so that what a head samples for neighbouring queries stays in cache.
+    Contiguous; or, where a token is sampled often, in the encoder, contiguous as (B, Tv, M,
+    S, D), so that what a head samples for neighbouring queries stays in cache.
     """
     _, _, queries, _, *samples = attention_logits.shape
     if queries * math.prod(samples) >= _SAMPLES_PER_TOKEN * value.shape[2]:
         return value.transpose(2, 3).contiguous().transpose(2, 3)
-    return value if value.stride(-1) == 1 else value.contiguous()
+    return value.contiguous()
 
 
 def _kernel_inputs(

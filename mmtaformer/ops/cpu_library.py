@@ -15,7 +15,10 @@ import torch
 from filelock import FileLock
 
 _NAME = "mmtaformer_cpu"
-_SOURCE = Path(__file__).with_name("cpu_attention.cpp")
+_SOURCES = (
+    Path(__file__).with_name("cpu_attention.cpp"),
+    Path(__file__).with_name("cpu_samples.h"),
+)
 
 
 # A constant to torch.compile, which would otherwise trace what is below.
@@ -52,8 +55,8 @@ def _library_path() -> Path:
     from torch.utils.cpp_extension import get_default_build_root  # slow to import
 
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()
-    parts = [torch.__version__, *_flags()]
-    digest = hashlib.sha256(_SOURCE.read_bytes() + " ".join(parts).encode())
+    parts = [path.read_text() for path in _SOURCES]
+    digest = hashlib.sha256(repr([torch.__version__, *_flags(), *parts]).encode())
     return Path(root, f"{_NAME}_{digest.hexdigest()[:16]}", f"{_NAME}.so")
 
 
@@ -101,7 +104,7 @@ def _compile(folder: str) -> None:
 
     load(
         _NAME,
-        str(_SOURCE),
+        str(_SOURCES[0]),
         extra_cflags=_flags(),
         extra_ldflags=["-fopenmp"],
         build_directory=folder,

@@ -25,10 +25,10 @@ def spatio_temporal_deformable_attention(
     query with no such frame gets exactly zero. Sampling is bilinear, zero outside the
     map, pixel centres at half integers, as in mmcv's ``multi_scale_deformable_attn``.
 
-    One backend per device: compiled kernels on the CPU, mmcv's kernel on CUDA, mmcv's
-    PyTorch function elsewhere, and on a CPU without a C++ compiler. All compute in float32, or in float64 if a tensor has
-    it. Under many queries the CPU copies ``value``, unless it is the transpose of a
-    contiguous (B, Tv, M, S, D).
+    One backend per device: kernels in C++ on the CPU, mmcv's kernel on CUDA, mmcv's
+    PyTorch function elsewhere and on a CPU without a compiler. All compute in float32,
+    or in float64 if a tensor has it. Under many queries the CPU copies ``value``,
+    unless it is the transpose of a contiguous (B, Tv, M, S, D).
 
     Args:
         value: (B, Tv, S, M, D), projected values; S = sum of H_l * W_l, levels
