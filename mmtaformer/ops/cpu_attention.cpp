@@ -1,6 +1,6 @@
 // Sampling of the spatio-temporal deformable attention on the CPU, and its gradient.
 //
-// Built at the first call by cpu_library.py; cpu_attention.py says what goes in and out.
+// Built by cpu_library.py at the first call, and called by cpu_attention.py.
 // The loops over samples and over channels have no branches, so that any compiler turns
 // them into vector instructions. No two threads write to one place, and each sum has an
 // order of its own: results do not depend on the number of threads.
@@ -49,7 +49,8 @@ void gather(const Samples<T>& samples, const T* value, int64_t token_stride,
     const T *v0 = value + at.row[0], *v1 = value + at.row[1];
     const T *v2 = value + at.row[2], *v3 = value + at.row[3];
     const T top = attention_weights[k] * at.y0, bottom = attention_weights[k] * at.y1;
-    const T w0 = top * at.x0, w1 = top * at.x1, w2 = bottom * at.x0, w3 = bottom * at.x1;
+    const T w0 = top * at.x0, w1 = top * at.x1;
+    const T w2 = bottom * at.x0, w3 = bottom * at.x1;
 #pragma omp simd
     for (int64_t c = 0; c < (fixed ? D : channels); ++c) {
       sum[c] += (w0 * v0[c] + w1 * v1[c]) + (w2 * v2[c] + w3 * v3[c]);
@@ -61,8 +62,8 @@ void gather(const Samples<T>& samples, const T* value, int64_t token_stride,
 }
 
 // Backward of gather() for the gradient of `out`. Adds to grad_value, which is laid out
-// as value; writes the gradients of the positions, in pixels (K, 2), and of the attention
-// weights (K).
+// as value; writes the gradients of the positions, in pixels (K, 2), and of the
+// attention weights (K).
 template <typename T, int64_t D>
 void scatter(const Samples<T>& samples, const T* value, int64_t token_stride,
              const T* attention_weights, int64_t channels, const T* __restrict gradient,

@@ -20,8 +20,8 @@ _SAMPLES_PER_TOKEN = 16
 def _laid_out(value: Tensor, attention_logits: Tensor) -> Tensor:
     """``value`` (B, Tv, S, M, D) as the kernels read it, and write its gradient.
 
-    Contiguous; or, where a token is sampled often, in the encoder, contiguous as (B, Tv, M,
-    S, D), so that what a head samples for neighbouring queries stays in cache.
+    Contiguous. Where a token is sampled often, in the encoder, (B, Tv, M, S, D) is, so
+    that what a head samples for neighbouring queries stays in cache.
     """
     _, _, queries, _, *samples = attention_logits.shape
     if queries * math.prod(samples) >= _SAMPLES_PER_TOKEN * value.shape[2]:
