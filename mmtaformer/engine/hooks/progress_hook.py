@@ -138,7 +138,7 @@ class VideoProgress:
             self._task = self._bar.add_task("predicting", total=num_frames)
             self._bar.start()
 
-    def _watch(self, model: nn.Module) -> list[RemovableHandle]:
+    def _watch(self, model: Any) -> list[RemovableHandle]:
         """Be told when a part of the model is done with some frames."""
         model = model.module if is_model_wrapper(model) else model
         handles = []
@@ -183,7 +183,7 @@ class VideoProgress:
             left = (now - self._started) * (self.num_frames / self.done - 1)
             self._logger.info(
                 f"{self.done:.0f} of {self.num_frames:.0f} frames predicted, "
-                f"{datetime.timedelta(seconds=int(left))} left"
+                f"{datetime.timedelta(seconds=round(left))} left"
             )
 
     def close(self) -> None:

@@ -99,7 +99,10 @@ def _read_config(path: str) -> Config:
     try:
         return Config.fromfile(path)
     except SyntaxError as error:
-        raise UsageError(" ".join(str(error).split())) from error
+        raise UsageError(
+            f"{path}, or a config that it inherits from, is not valid: "
+            f"{' '.join(str(error).split())}."
+        ) from error
 
 
 def require_file(path: str, kind: str) -> None:

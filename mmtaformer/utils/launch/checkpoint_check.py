@@ -153,10 +153,10 @@ def check_start(runner: Runner) -> None:
 
 def _model(runner: Runner) -> nn.Module | None:
     """Return the model; None where a strategy builds it later."""
-    model = runner.model
-    if not isinstance(model, nn.Module):
-        return None
-    return model.module if is_model_wrapper(model) else model
+    model: Any = runner.model
+    if is_model_wrapper(model):
+        model = model.module
+    return model if isinstance(model, nn.Module) else None
 
 
 def _weights(checkpoint: Mapping[str, Any], path: str) -> Mapping[str, Tensor]:

@@ -10,8 +10,9 @@ from typing import Any
 
 import mmdet.registry
 import mmengine.registry
+from mmdet.registry import METRICS
 from mmengine.config import Config
-from mmengine.registry import METRICS, Registry
+from mmengine.registry import Registry
 from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
 
@@ -55,7 +56,7 @@ _REGISTRIES = [
 
 def closest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that a misspelt one was probably meant to be."""
-    matches = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.8)
+    matches = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.85)
     return matches[0] if matches else None
 
 
@@ -125,13 +126,14 @@ def _unknown_names(node: Any, where: str) -> Iterator[str]:
 
 
 def _unknown_arguments(node: Mapping, kind: str, where: str) -> Iterator[str]:
-    arguments = _arguments(kind)
-    if arguments is None:
+    registered = _registered(kind)
+    if registered is None:
         meant = closest(kind, _registered_names())
-        if meant:
+        if meant and kind[0].isupper():  # other words mean something to a class
             yield f"There is no {kind!r} for {where}.type; did you mean {meant!r}?"
         return
-    for key in node.keys() - arguments:
+    arguments = _arguments(registered)
+    for key in node.keys() - arguments if arguments else ():
         meant = closest(key, arguments)
         if meant:
             yield f"{kind} has no argument {key!r} ({where}); did you mean {meant!r}?"
@@ -148,19 +150,23 @@ def _all_modules(registry: Registry) -> Iterator[str]:
 
 
 @functools.cache
-def _arguments(kind: str) -> frozenset[str] | None:
-    """Arguments of a registered class and its parents; None if there is no such."""
+def _registered(kind: str) -> Any:
+    """Return the class or function of a name, None if no registry has it."""
     found = (registry.get(kind) for registry in _REGISTRIES)
-    obj = next((obj for obj in found if obj is not None), None)
-    if obj is None:
-        return None
-    # Read by whoever builds it.
-    names = {"type", "_scope_", "init_cfg", "priority"}
+    return next((obj for obj in found if obj is not None), None)
+
+
+@functools.cache
+def _arguments(obj: Any) -> set[str]:
+    """Return the arguments of a class and its parents; empty if they are not sure."""
+    names = {"type", "_scope_", "init_cfg", "priority"}  # read by whoever builds it
     for parent in inspect.getmro(obj) if inspect.isclass(obj) else [obj]:
         function = vars(parent).get("__init__") if inspect.isclass(obj) else parent
+        if hasattr(function, "__wrapped__"):  # mmcv renames former arguments so
+            return set()
         if function is not None and function is not object.__init__:
             names |= set(inspect.signature(function).parameters) - {"self"}
-    return frozenset(names)
+    return names
 
 
 def _small_numbers(node: Any, where: str) -> Iterator[str]:

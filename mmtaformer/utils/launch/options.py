@@ -26,23 +26,26 @@ def parse_value(text: str) -> Any:
     if text[:1] + text[-1:] in ("[]", "()") and len(text) > 1:
         items = [parse_value(part) for part in _split(text[1:-1])]
         return tuple(items) if text[0] == "(" else items
-    if text.startswith(("[", "(")) or "," in text:
-        return [parse_value(part) for part in _split(text)]
+    if "," in text or text.startswith(("[", "(")):
+        parts = _split(text)
+        if len(parts) > 1 or text.endswith(","):
+            return [parse_value(part) for part in parts]
     return DictAction._parse_int_float_bool(text)
 
 
 def _split(text: str) -> list[str]:
     """Split at the commas that are in no brackets."""
-    parts, depth = [""], 0
+    parts, closing = [""], []
     for character in text:
-        depth += (character in "[(") - (character in "])")
-        if depth < 0:
-            break
-        if character == "," and depth == 0:
+        if character in "[(":
+            closing.append("]" if character == "[" else ")")
+        elif character in "])" and (not closing or closing.pop() != character):
+            raise ValueError(f"the brackets of {text!r} do not match")
+        if character == "," and not closing:
             parts.append("")
         else:
             parts[-1] += character
-    if depth != 0:
+    if closing:
         raise ValueError(f"the brackets of {text!r} do not match")
     # `(5,)` has one element, `[]` none.
     return parts[:-1] if not parts[-1].strip() else parts

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+from typing import Any
 
 import torch.distributed
 from mmengine._strategy import FSDPStrategy
@@ -36,7 +37,8 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     elif cfg.launcher == "pytorch" and get_device() == "cpu":
         _use_cpu_process_group(cfg)
     kind = RUNNERS.get(cfg.get("runner_type", "Runner"))
-    return type(kind.__name__, (QuietStart, kind), {}).from_cfg(cfg)
+    quiet: Any = type(kind.__name__, (QuietStart, kind), {})
+    return quiet.from_cfg(cfg)
 
 
 def _leave_unsharded(cfg: Config) -> None:
