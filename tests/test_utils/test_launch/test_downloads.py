@@ -56,7 +56,8 @@ def test_what_was_not_downloaded_is_one_sentence(hub, server):
         fetch_weights(config(f"{server[1]}/none.pth"))
     assert str(caught.value) == (
         f"The weights {server[1]}/none.pth could not be downloaded "
-        f"(HTTP Error 404: File not found): put the file at {hub}/none.pth, or give --cfg-options "
+        f"(HTTP Error 404: File not found): put the file at {hub}/none.pth, "
+        "or give --cfg-options "
         "model.backbone.init_cfg.checkpoint=FILE, or model.backbone.init_cfg=None to "
         "start without them."
     )
