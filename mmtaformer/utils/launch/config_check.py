@@ -29,6 +29,9 @@ READ = {
     *("vis_backends", "gpu_ids"),
 } - {"self", "cfg"}
 
+# Variables that configs of OpenMMLab have by custom, whether they use them or not.
+_CUSTOMARY = {"train_pipeline", "val_pipeline", "test_pipeline", "test_dataset"}
+
 # Keys of MMDetection 2 that nothing reads any more.
 _FORMER = {
     "checkpoint_config": "default_hooks.checkpoint",
@@ -54,10 +57,17 @@ _REGISTRIES = [
 ]
 
 
-def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that a misspelt one was probably meant to be."""
-    matches = difflib.get_close_matches(name, sorted(set(known)), n=1, cutoff=0.85)
-    return matches[0] if matches else None
+def closest(name: str, known: Iterable[str], cutoff: float = 0.85) -> str | None:
+    """Return the known name that a misspelt one was probably meant to be.
+
+    Args:
+        name: What was written.
+        known: What could be meant.
+        cutoff: How alike they must be, from 0 to 1. Capitals make no difference.
+    """
+    lower = {word.lower(): word for word in sorted(set(known))}
+    matches = difflib.get_close_matches(name.lower(), lower, n=1, cutoff=cutoff)
+    return lower[matches[0]] if matches else None
 
 
 def check_config(cfg: Config) -> None:
@@ -75,6 +85,7 @@ def check_config(cfg: Config) -> None:
     for problem in (
         *_unknown_sections(cfg),
         *_unknown_names(cfg._cfg_dict, ""),
+        *_unknown_randomness(cfg),
         *_small_numbers(cfg._cfg_dict, ""),
         *_unknown_figures(cfg),
         *_short_cycles(cfg),
@@ -102,13 +113,16 @@ def helper_names(cfg: Config) -> set[str]:
 
 
 def _unknown_sections(cfg: Config) -> Iterator[str]:
-    used = helper_names(cfg)
-    for name in cfg:
-        if name in READ or name in used:
-            continue
+    for name in cfg.keys() - READ - _CUSTOMARY - helper_names(cfg):
         meant = _FORMER.get(name) or closest(name, READ)
         if meant:
             yield f"Nothing reads {name!r} in the config; did you mean {meant}?"
+
+
+def _unknown_randomness(cfg: Config) -> Iterator[str]:
+    known = set(inspect.signature(Runner.set_randomness).parameters) - {"self"}
+    for key in (cfg.get("randomness") or {}).keys() - known:
+        yield f"randomness has no {key!r}; it takes {', '.join(sorted(known))}."
 
 
 def _unknown_names(node: Any, where: str) -> Iterator[str]:
@@ -128,8 +142,9 @@ def _unknown_names(node: Any, where: str) -> Iterator[str]:
 def _unknown_arguments(node: Mapping, kind: str, where: str) -> Iterator[str]:
     registered = _registered(kind)
     if registered is None:
-        meant = closest(kind, _registered_names())
-        if meant and kind[0].isupper():  # other words mean something to a class
+        meant = closest(kind, _registered_names(), cutoff=0.75)
+        # Words without capitals mean something to the class that gets them.
+        if meant and kind != kind.lower():
             yield f"There is no {kind!r} for {where}.type; did you mean {meant!r}?"
         return
     arguments = _arguments(registered)

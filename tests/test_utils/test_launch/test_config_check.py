@@ -36,6 +36,7 @@ def test_shipped_configs_pass(path):
         "optimizer = dict(type='SGD')\noptim_wrapper = dict(optimizer=optimizer)",
         "train_data_loader = dict(batch_size=2)\ntrain_dataloader = train_data_loader",
         "read_by_a_hook_of_mine = 3",
+        "test_pipeline = []",
         "train_cfg = dict(max_epochs=1)",
         "val_cfg = None\nval_dataloader = None\nval_evaluator = None",
         "default_hooks = dict(checkpoint=dict(save_best='auto', interval=-1))",
