@@ -57,7 +57,7 @@ def misspelt(word: str, rng: random.Random) -> str:
 
 def damaged(cfg: Config, rng: random.Random) -> str:
     """One argument of ``--cfg-options``."""
-    some = rng.choice([key for key in keys(cfg._cfg_dict)])
+    some = rng.choice(list(keys(cfg._cfg_dict)))
     top = rng.choice(list(cfg))
     types = [key for key in keys(cfg._cfg_dict) if key.endswith(".type")]
     text = rng.choice(["abc", "''", "a b", "1 2", "0x", "é", "--", "{}", "%s"])
