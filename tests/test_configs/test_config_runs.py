@@ -11,7 +11,7 @@ import torch
 from mmdet.registry import EVALUATOR, HOOKS, METRICS, MODELS
 from mmdet.utils import register_all_modules
 from mmengine.optim import build_optim_wrapper
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.runner import Runner
 
 import mmtaformer  # noqa: F401
 from mmtaformer.models.heads import taformer_head
@@ -129,6 +129,10 @@ STARTS = [
 ]
 
 
+class Ready(Exception):
+    """Everything is built and loaded."""
+
+
 @pytest.fixture
 def network(monkeypatch, tmp_path):
     """Stands for the network and refuses everything; returns who was asked for."""
@@ -177,12 +181,15 @@ def test_config_starts_up_to_the_download(
 
     path = tmp_path / "torch" / "hub" / "checkpoints" / address.rpartition("/")[2]
     torch.save(weights, path)
-    started = []
-    monkeypatch.setattr(
-        EpochBasedTrainLoop, "run", lambda loop: started.append(loop.runner.model)
-    )
-    train.main([*argv, *options])
-    (model,) = started
+
+    def stop(runner, target):
+        raise Ready(runner.model)
+
+    # The last thing that a runner does before its loop runs.
+    monkeypatch.setattr(Runner, "_maybe_compile", stop)
+    with pytest.raises(Ready) as ready:
+        train.main([*argv, *options])
+    model = ready.value.args[0]
     ones = [p for p in model.backbone.parameters() if p.dim() == 4 and p.eq(1).all()]
     assert len(ones) == 1
     assert len(network) == 1

@@ -65,7 +65,7 @@ def test_what_is_legal_passes(written, text):
             "no 'TAFormerHaed' for model.bbox_head.type; did you mean 'TAFormerHead'?",
         ),
         (
-            "default_hooks = dict(checkpoint=dict(intervall=2))",
+            "default_hooks = dict(checkpoint=dict(interval_=2))",
             "(default_hooks.checkpoint); did you mean 'interval'?",
         ),
         (
