@@ -63,8 +63,8 @@ def main(argv: Sequence[str] | None = None) -> None:
             enable_lr_scaling(cfg)
         if args.resume is not None:
             resume_from(cfg, args.resume)
-        runner = build_runner(cfg, args.local_rank)
         fetch_weights(cfg)
+        runner = build_runner(cfg, args.local_rank)
         check_start(runner)
         runner.train()
         leave_process_group()

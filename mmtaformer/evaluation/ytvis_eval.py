@@ -121,9 +121,11 @@ def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) ->
     """Draw a table in plain characters; ``>`` ends the names of columns of numbers."""
     table = Table(title=title, box=box.ASCII)
     for column in columns:
-        is_number = column.endswith(">")
-        justify = "right" if is_number else "left"
-        table.add_column(column.removesuffix(">"), justify=justify, no_wrap=True)
+        table.add_column(
+            column.removesuffix(">"),
+            justify="right" if column.endswith(">") else "left",
+            no_wrap=True,
+        )
     for row in rows:
         table.add_row(*map(escape, row))
     console = Console(file=io.StringIO(), width=200, color_system=None)

@@ -86,13 +86,13 @@ def test_options_reach_the_config(prepared, tiny_config, tmp_path):
     cfg = prepared(
         *(tiny_config, "--work-dir", tmp_path, "--auto-scale-lr", "--amp"),
         *("--resume", checkpoint, "--launcher", "slurm"),
-        *("--cfg-options", "model.num_queries=3", "train_cfg.max_epochs=9"),
+        *("--cfg-options", "model.num_queries=3", "train_cfg.max_epochs=1"),
     )
     assert cfg.work_dir == str(tmp_path)
     assert cfg.auto_scale_lr.enable
     assert cfg.launcher == "slurm"
     assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
-    assert (cfg.model.num_queries, cfg.train_cfg.max_epochs) == (3, 9)
+    assert (cfg.model.num_queries, cfg.train_cfg.max_epochs) == (3, 1)
 
 
 @pytest.mark.parametrize(

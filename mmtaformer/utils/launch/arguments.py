@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from ..errors import UsageError
+from .config_check import check_config
 from .options import check_options, parse_value
 
 
@@ -78,13 +79,15 @@ def load_config(args: argparse.Namespace) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such config.
-        UsageError: If it cannot be read, or has no place for an option.
+        UsageError: If it cannot be read, has no place for an option, or has one of
+            the mistakes of :func:`check_config`.
     """
     cfg = _read_config(args.config)
     cfg.launcher = args.launcher
     if args.cfg_options:
         check_options(cfg, args.cfg_options)
         cfg.merge_from_dict(args.cfg_options)
+    check_config(cfg)
     if args.work_dir is not None:
         cfg.work_dir = args.work_dir
     elif cfg.get("work_dir") is None:
@@ -98,6 +101,13 @@ def _read_config(path: str) -> Config:
         raise UsageError(f"The config {path} is not a .py, .yml or .json file.")
     try:
         return Config.fromfile(path)
+    except FileNotFoundError as error:
+        if ".mim" not in str(error):
+            raise
+        raise UsageError(
+            f"{path} inherits from a config by the name of its package (PACKAGE::...), "
+            f"for which the package must be installed, not only found: {error}."
+        ) from error
     except SyntaxError as error:
         raise UsageError(
             f"{path}, or a config that it inherits from, is not valid: "

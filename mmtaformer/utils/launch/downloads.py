@@ -13,7 +13,6 @@ from urllib.parse import urlparse
 import mmengine
 import torch.hub
 from mmengine.config import Config
-from mmengine.dist import barrier
 from mmengine.fileio import load
 
 from ..errors import UsageError
@@ -25,7 +24,8 @@ def fetch_weights(cfg: Config) -> None:
     """Download the weights that training starts from, unless they are there already.
 
     mmengine would do it after the data were loaded, and end in a traceback. Here they
-    go to the folder where it looks for them.
+    go to the folder where it looks for them. The first process of each machine does it;
+    the others wait for it when they join.
 
     Args:
         cfg: The whole config; ``init_cfg`` of the model's parts and ``load_from``.
@@ -34,12 +34,12 @@ def fetch_weights(cfg: Config) -> None:
         UsageError: In one sentence, what could not be downloaded, where a copy of the
             file would be found, and which option names another file.
     """
+    if os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) != "0":
+        return
     for key, address in _addresses(cfg):
         address = _without_torchvision(key, address)
         if address.startswith(("http://", "https://")):
-            if os.environ.get("LOCAL_RANK", "0") == "0":
-                _fetch(key, address)
-            barrier()  # the other processes of this machine find the file
+            _fetch(key, address)
 
 
 def _addresses(cfg: Config) -> Iterator[tuple[str, str]]:

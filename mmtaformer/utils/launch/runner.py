@@ -13,25 +13,20 @@ from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 
 from ..checkpoint import allow_checkpoint_globals, forbid_arbitrary_pickles
-from .config_check import check_config
 from .console import QuietStart
 
 
 def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
-    """Check a config and build its runner; the console shows what matters.
+    """Build the runner of a config, whose console shows what matters.
 
     Args:
         cfg: The whole config.
         local_rank: Number of this process on its machine, unless the environment
             variable LOCAL_RANK says so.
-
-    Raises:
-        UsageError: If the config contradicts itself; see :func:`check_config`.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
     allow_checkpoint_globals()
     forbid_arbitrary_pickles()
-    check_config(cfg)
     if cfg.launcher == "none":
         _leave_unsharded(cfg)
     elif cfg.launcher == "pytorch" and get_device() == "cpu":

@@ -2,6 +2,7 @@ import argparse
 from argparse import Namespace
 
 import pytest
+from mmengine.config import Config
 
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.launch import add_common_arguments, load_config
@@ -62,6 +63,17 @@ def test_work_dir_is_named_after_the_config(tmp_path):
     assert load(path, cfg_options={"work_dir": "c"}).work_dir == "c"
 
 
+def test_names_of_a_package_need_it_installed(tmp_path, monkeypatch):
+    def missing(path):
+        raise FileNotFoundError("No such file: '/x/mmtaformer/.mim/model-index.yml'")
+
+    path = tmp_path / "own.py"
+    path.touch()
+    monkeypatch.setattr(Config, "fromfile", missing)
+    with pytest.raises(UsageError, match=r"own\.py inherits .* must be installed"):
+        load(path)
+
+
 def test_configs_that_cannot_be_read(tmp_path):
     broken = tmp_path / "broken.py"
     broken.write_text("model = dict(\n")
@@ -73,6 +85,10 @@ def test_configs_that_cannot_be_read(tmp_path):
     text.touch()
     with pytest.raises(UsageError, match=r"config\.txt is not a \.py, \.yml or"):
         load(text)
+    own = tmp_path / "own.py"
+    own.write_text("_base_ = 'none.py'\n")
+    with pytest.raises(FileNotFoundError, match=r"none\.py"):
+        load(own)
     for path in (tmp_path, tmp_path / "none.py"):
         with pytest.raises(FileNotFoundError, match=f"There is no config {path}"):
             load(path)
