@@ -16,6 +16,7 @@ from mmtaformer.utils.launch import (
     add_common_arguments,
     build_runner,
     check_tested_weights,
+    fetch_weights,
     friendly_errors,
     leave_process_group,
     load_config,
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if get_device() == "cpu":
                 warn_of_slow_bfloat16()
             cfg.test_cfg.fp16 = True
+        fetch_weights(cfg, of_parts=False)
         runner = build_runner(cfg, args.local_rank)
         check_tested_weights(runner, args.partial_weights)
         runner.test()

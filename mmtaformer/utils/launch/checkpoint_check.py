@@ -94,6 +94,8 @@ def check_tested_weights(runner: Runner, partial: bool = False) -> None:
         DataError: If the file is no checkpoint.
     """
     path = runner.cfg.load_from
+    if "://" in path:
+        return
     model, weights = _model(runner), _weights(load_checkpoint_file(path), path)
     if model is None or partial:
         return

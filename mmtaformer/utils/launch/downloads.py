@@ -20,15 +20,17 @@ from ..errors import UsageError
 _TIME_LIMIT = 20  # seconds without an answer
 
 
-def fetch_weights(cfg: Config) -> None:
-    """Download the weights that training starts from, unless they are there already.
+def fetch_weights(cfg: Config, of_parts: bool = True) -> None:
+    """Download the weights that a run starts from, unless they are there already.
 
     mmengine would do it after the data were loaded, and end in a traceback. Here they
     go to the folder where it looks for them. The first process of each machine does it;
     the others wait for it when they join.
 
     Args:
-        cfg: The whole config; ``init_cfg`` of the model's parts and ``load_from``.
+        cfg: The whole config, with ``load_from``.
+        of_parts: Whether to fetch those that ``init_cfg`` of the model's parts names,
+            too. Testing does not need them.
 
     Raises:
         UsageError: In one sentence, what could not be downloaded, where a copy of the
@@ -36,20 +38,17 @@ def fetch_weights(cfg: Config) -> None:
     """
     if os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) != "0":
         return
-    for key, address in _addresses(cfg):
+    named = list(_pretrained(cfg.model, "model")) if of_parts else []
+    if cfg.get("load_from"):
+        named.append(("load_from", cfg.load_from))
+    for key, address in named:
         address = _without_torchvision(key, address)
         if address.startswith(("http://", "https://")):
             _fetch(key, address)
 
 
-def _addresses(cfg: Config) -> Iterator[tuple[str, str]]:
-    """Give the keys of pretrained weights, and what they name."""
-    yield from _pretrained(cfg.model, "model")
-    if cfg.get("load_from"):
-        yield "load_from", cfg.load_from
-
-
 def _pretrained(node: Any, where: str) -> Iterator[tuple[str, str]]:
+    """Give the keys of pretrained weights, and what they name."""
     if isinstance(node, list | tuple):
         for index, value in enumerate(node):
             yield from _pretrained(value, f"{where}.{index}")

@@ -76,6 +76,10 @@ def test_load_from_is_fetched_too(hub, server):
         fetch_weights(Config(dict(model={}, load_from=f"{server[1]}/none.pth")))
 
 
+def test_testing_needs_no_weights_of_parts(hub, server):
+    fetch_weights(config(f"{server[1]}/none.pth"), of_parts=False)
+
+
 def test_files_are_not_downloaded(hub, tmp_path):
     fetch_weights(config("a.pth", load_from=str(tmp_path / "b.pth")))
     fetch_weights(Config(dict(model=dict(backbone=dict(init_cfg=None)))))
