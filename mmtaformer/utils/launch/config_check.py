@@ -17,6 +17,7 @@ from mmengine.runner import Runner
 from mmengine.runner._flexible_runner import FlexibleRunner
 
 from ..errors import UsageError
+from .sections import sections
 
 # Top-level keys that are read: arguments of the runners, and what runners, hooks and
 # tools of OpenMMLab look up in the config themselves.
@@ -84,9 +85,9 @@ def check_config(cfg: Config) -> None:
     """
     for problem in (
         *_unknown_sections(cfg),
-        *_unknown_names(cfg._cfg_dict, ""),
+        *_unknown_names(cfg),
         *_unknown_randomness(cfg),
-        *_small_numbers(cfg._cfg_dict, ""),
+        *_small_numbers(cfg),
         *_unknown_figures(cfg),
         *_short_cycles(cfg),
     ):
@@ -125,18 +126,12 @@ def _unknown_randomness(cfg: Config) -> Iterator[str]:
         yield f"randomness has no {key!r}; it takes {', '.join(sorted(known))}."
 
 
-def _unknown_names(node: Any, where: str) -> Iterator[str]:
+def _unknown_names(cfg: Config) -> Iterator[str]:
     """Find types that are not registered and arguments that a class has not."""
-    if isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _unknown_names(value, f"{where}.{index}")
-    if not isinstance(node, Mapping):
-        return
-    kind = node.get("type")
-    if isinstance(kind, str) and where.partition(".")[0] in READ:
-        yield from _unknown_arguments(node, kind, where)
-    for key, value in node.items():
-        yield from _unknown_names(value, f"{where}.{key}" if where else str(key))
+    for where, section in sections(cfg._cfg_dict):
+        kind = section.get("type")
+        if isinstance(kind, str) and where.partition(".")[0] in READ:
+            yield from _unknown_arguments(section, kind, where)
 
 
 def _unknown_arguments(node: Mapping, kind: str, where: str) -> Iterator[str]:
@@ -164,7 +159,6 @@ def _all_modules(registry: Registry) -> Iterator[str]:
         yield from _all_modules(registry.parent)
 
 
-@functools.cache
 def _registered(kind: str) -> Any:
     """Return the class or function of a name, None if no registry has it."""
     found = (registry.get(kind) for registry in _REGISTRIES)
@@ -184,19 +178,14 @@ def _arguments(obj: Any) -> set[str]:
     return names
 
 
-def _small_numbers(node: Any, where: str) -> Iterator[str]:
+def _small_numbers(cfg: Config) -> Iterator[str]:
     """Find numbers below what makes sense for their name."""
-    if isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _small_numbers(value, f"{where}.{index}")
-    if not isinstance(node, Mapping):
-        return
-    for key, value in node.items():
-        path = f"{where}.{key}" if where else str(key)
-        least = _AT_LEAST.get(key)
-        if least is not None and isinstance(value, int | float) and value < least:
-            yield f"{path} is {value}, but must be at least {least}."
-        yield from _small_numbers(value, path)
+    for where, section in sections(cfg._cfg_dict):
+        for key in section.keys() & _AT_LEAST:
+            value, least = section[key], _AT_LEAST[key]
+            if isinstance(value, int | float) and value < least:
+                path = f"{where}.{key}" if where else key
+                yield f"{path} is {value}, but must be at least {least}."
 
 
 def _unknown_figures(cfg: Config) -> Iterator[str]:
@@ -219,10 +208,11 @@ def _unknown_figures(cfg: Config) -> Iterator[str]:
 def _awaited_figures(hooks: Iterable[Any]) -> Iterator[tuple[str, str, str]]:
     """Give the hook, the argument and each figure that a hook waits for."""
     for hook in hooks:
-        for key in ("save_best", "monitor"):
-            figures = (hook.get(key) if isinstance(hook, Mapping) else None) or ()
-            for figure in [figures] if isinstance(figures, str) else figures:
-                yield hook.get("type", "a hook"), key, figure
+        kind = hook.get("type") if isinstance(hook, Mapping) else None
+        key = "monitor" if kind == "EarlyStoppingHook" else "save_best"
+        figures = (hook.get(key) if isinstance(hook, Mapping) else None) or ()
+        for figure in [figures] if isinstance(figures, str) else figures:
+            yield str(kind), key, figure
 
 
 def _reported_figures(evaluator: Any) -> set[str]:

@@ -3,11 +3,10 @@
 import os
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import mmengine
@@ -16,6 +15,7 @@ from mmengine.config import Config
 from mmengine.fileio import load
 
 from ..errors import UsageError
+from .sections import sections
 
 _TIME_LIMIT = 20  # seconds without an answer
 
@@ -38,26 +38,17 @@ def fetch_weights(cfg: Config, of_parts: bool = True) -> None:
     """
     if os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", "0")) != "0":
         return
-    named = list(_pretrained(cfg.model, "model")) if of_parts else []
+    named = [
+        (f"{where}.checkpoint", section["checkpoint"])
+        for where, section in sections(cfg.model, "model")
+        if of_parts and section.get("type") == "Pretrained"
+    ]
     if cfg.get("load_from"):
         named.append(("load_from", cfg.load_from))
     for key, address in named:
         address = _without_torchvision(key, address)
         if address.startswith(("http://", "https://")):
             _fetch(key, address)
-
-
-def _pretrained(node: Any, where: str) -> Iterator[tuple[str, str]]:
-    """Give the keys of pretrained weights, and what they name."""
-    if isinstance(node, list | tuple):
-        for index, value in enumerate(node):
-            yield from _pretrained(value, f"{where}.{index}")
-    if not isinstance(node, Mapping):
-        return
-    if node.get("type") == "Pretrained" and node.get("checkpoint"):
-        yield f"{where}.checkpoint", node["checkpoint"]
-    for key, value in node.items():
-        yield from _pretrained(value, f"{where}.{key}")
 
 
 def _without_torchvision(key: str, address: str) -> str:

@@ -7,6 +7,7 @@ from mmengine.config import Config, DictAction
 
 from ..errors import UsageError
 from .config_check import READ, closest, helper_names
+from .sections import sections
 
 
 def parse_value(text: str) -> Any:
@@ -82,20 +83,11 @@ def _check_read(cfg: Config, key: str, value: Any) -> None:
 
 def _keys_called(cfg: Config, name: str) -> list[str]:
     """Return the dotted keys that end with a name, the shortest first."""
-    found = []
-
-    def collect(node: Any, where: str) -> None:
-        if isinstance(node, Mapping):
-            for key, value in node.items():
-                path = f"{where}.{key}" if where else str(key)
-                if key == name and path.partition(".")[0] in READ:
-                    found.append(path)
-                collect(value, path)
-        elif isinstance(node, list | tuple):
-            for index, value in enumerate(node):
-                collect(value, f"{where}.{index}")
-
-    collect(cfg._cfg_dict, "")
+    found = [
+        f"{where}.{name}" if where else name
+        for where, section in sections(cfg._cfg_dict)
+        if name in section and (where or name).partition(".")[0] in READ
+    ]
     return sorted(found, key=lambda path: (path.count("."), path))
 
 
