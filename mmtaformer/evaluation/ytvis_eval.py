@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval, ytviseval
-from terminaltables import AsciiTable
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.ytvis.annotations import select_classes
@@ -112,21 +115,40 @@ def format_tables(result: Mapping[str, Any]) -> str:
     """
     figures = [key for key, value in result.items() if isinstance(value, float)]
     half = (len(figures) + 1) // 2
-    rows = [["figure", "%", "figure", "%"]]
+    rows = []
     for left in range(half):
         row = []
         for key in figures[left::half]:
             row += [key, _percent(result[key])]
         rows.append(row)
-    overall = AsciiTable(rows, "overall")
-    overall.justify_columns = {1: "right", 3: "right"}
     names = result["category_names"]
-    rows = [["id", "category", "AP %"]]
-    for category_id, ap in result["per_category_AP"].items():
-        rows.append([str(category_id), names[category_id], _percent(ap)])
-    per_category = AsciiTable(rows, "per category")
-    per_category.justify_columns = {0: "right", 2: "right"}
-    return f"{overall.table}\n\n{per_category.table}"
+    per_category = [
+        [str(category_id), names[category_id], _percent(ap)]
+        for category_id, ap in result["per_category_AP"].items()
+    ]
+    return "\n".join(
+        [
+            _table("overall", ["figure", "%>", "figure", "%>"], rows),
+            _table("per category", ["id>", "category", "AP %>"], per_category),
+        ]
+    )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Draw a table in plain characters; ``>`` ends the names of columns of numbers."""
+    table = Table(title=title, box=box.ASCII)
+    for column in columns:
+        table.add_column(
+            column.removesuffix(">"),
+            justify="right" if column.endswith(">") else "left",
+            no_wrap=True,
+        )
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
 
 
 def _percent(value: float | None) -> str:

@@ -75,6 +75,28 @@ class YTVISMetric(BaseMetric):
         self._categories = ground_truth["categories"]
         self._category_ids = [category["id"] for category in self._categories]
 
+    @classmethod
+    def figure_names(
+        cls,
+        max_dets: Sequence[int] = (1, 10, 100),
+        format_only: bool = False,
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Return the names of the figures that a metric with these arguments reports.
+
+        Args:
+            max_dets: See the class.
+            format_only: See the class.
+            prefix: See the class.
+            kwargs: Other arguments of the class, which change nothing.
+        """
+        if format_only:
+            return []
+        averages = ["AP", "AP50", "AP75", *(f"AP_{area}" for area in "sml")]
+        recalls = [f"AR{n}" for n in max_dets] + [f"AR_{area}" for area in "sml"]
+        return [f"{prefix or cls.default_prefix}/{n}" for n in (*averages, *recalls)]
+
     @property
     def dataset_meta(self) -> dict | None:
         """Meta information of the dataset; its classes must be in ``ann_file``."""

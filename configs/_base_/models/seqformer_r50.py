@@ -35,7 +35,11 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=False),
         norm_eval=True,
         style="pytorch",
-        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+        # What mmengine calls torchvision://resnet50, without need of torchvision.
+        init_cfg=dict(
+            type="Pretrained",
+            checkpoint="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        ),
     ),
     neck=dict(
         type="ChannelMapper",
