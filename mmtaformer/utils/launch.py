@@ -19,8 +19,6 @@ from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
-from .checkpoint import allow_checkpoint_globals, forbid_arbitrary_pickles
-
 INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
 
 
@@ -93,8 +91,6 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
             variable LOCAL_RANK says so.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
-    allow_checkpoint_globals()
-    forbid_arbitrary_pickles()
     if cfg.launcher == "none":
         _leave_unsharded(cfg)
     elif cfg.launcher == "pytorch" and get_device() == "cpu":
