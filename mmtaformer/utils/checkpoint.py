@@ -4,6 +4,7 @@ Importing this module makes mmengine read every checkpoint through
 :func:`load_checkpoint_file`: ``load_from``, ``--resume``, ``init_cfg`` and inference.
 """
 
+import errno
 import json
 import os
 import pickle
@@ -29,6 +30,8 @@ from .safe_unpickling import UnsafeContentError, stand_ins, to_plain_values
 # What a checkpoint holds beside other things, and what it must be.
 _PARAMETERS = ("state_dict", "ema_state_dict")
 _MAPPINGS = ("meta", "message_hub")
+# Errors of reading that say nothing about the file.
+_OF_THE_DISK = (errno.EIO, errno.EACCES, errno.EPERM, errno.ENOENT)
 
 
 def load_checkpoint_file(
@@ -72,11 +75,11 @@ def _read_pickle(path: Path, map_location: Any) -> dict[str, Any]:
         with stand_ins():
             content = torch.load(path, map_location, weights_only=True)
         return to_plain_values(content)
-    except (MemoryError, OSError):
-        raise
     except UnsafeContentError as error:
         raise DataError(_refusal(path, str(error))) from error
     except Exception as error:  # a broken file can fail in any instruction
+        if isinstance(error, MemoryError) or getattr(error, "errno", 0) in _OF_THE_DISK:
+            raise
         name = re.search(r"(?:GLOBAL|function) (\S+)", str(error))
         if isinstance(error, pickle.UnpicklingError) and name is not None:
             raise DataError(_refusal(path, name[1])) from error

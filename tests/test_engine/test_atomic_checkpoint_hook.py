@@ -12,7 +12,7 @@ from mmtaformer.engine import AtomicCheckpointHook
 from mmtaformer.utils.checkpoint import load_checkpoint_file
 from mmtaformer.utils.errors import DataError
 
-from .toy_training import ToyModel, resume_from, train
+from ..helpers.toy_training import ToyModel, resume_from, train
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mmtaformer.engine import AtomicCheckpointHook
 
-from .toy_training import NUM_BATCHES, NUM_EPOCHS, RandomData, resume_from, train
+from ..helpers.toy_training import NUM_BATCHES, NUM_EPOCHS, RandomData, resume_from, train
 
 LENGTH = NUM_BATCHES * NUM_EPOCHS
 
@@ -50,7 +50,7 @@ def test_seen_batches_are_not_loaded_again(tmp_path):
             return super().__getitem__(index)
 
     checkpoint = tmp_path / "whole" / "iter_6.pth"
-    train(checkpoint.parent, checkpoint=every_iteration())
+    train(checkpoint.parent, checkpoint=every_iteration(), num_workers=0)
     resume_from(checkpoint, tmp_path / "resumed", dataset=Counted(), num_workers=0)
     assert Counted.loaded == 2 * (LENGTH - 6)
 
@@ -58,7 +58,8 @@ def test_seen_batches_are_not_loaded_again(tmp_path):
 @pytest.mark.parametrize("done", [4, 6])
 def test_with_mmengine_s_loop_it_does_not(tmp_path, done):
     """Shows that the tests above can fail."""
-    options = dict(loop=EpochBasedTrainLoop, checkpoint=every_iteration())
+    options = dict(loop=EpochBasedTrainLoop, num_workers=0)
+    options["checkpoint"] = every_iteration()
     whole = train(tmp_path / "whole", **options)
     options = dict(options, checkpoint=every_iteration())
     path = tmp_path / "whole" / f"iter_{done}.pth"
@@ -86,8 +87,9 @@ def test_other_length_starts_the_epoch_anew(tmp_path, capsys):
         def __len__(self):
             return 4
 
-    train(tmp_path / "whole", checkpoint=every_iteration())
+    train(tmp_path / "whole", checkpoint=every_iteration(), num_workers=0)
     checkpoint = tmp_path / "whole" / "iter_11.pth"
-    resumed = resume_from(checkpoint, tmp_path / "resumed", dataset=Shorter())
+    options = dict(dataset=Shorter(), num_workers=0)
+    resumed = resume_from(checkpoint, tmp_path / "resumed", **options)
     assert len(resumed.seen) == 4  # the third of three epochs
     assert "epoch 3 of 2 batches starts anew" in "".join(capsys.readouterr())

@@ -1,5 +1,6 @@
 """A model of one layer and data that depend on every random number generator."""
 
+import itertools
 import random
 import shutil
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from torch.utils.data import Dataset
 
 from mmtaformer.engine import AtomicCheckpointHook, ResumableTrainLoop
 
+_counter = itertools.count()
 NUM_BATCHES = 4
 NUM_EPOCHS = 3
 
@@ -85,7 +87,7 @@ def train(
         custom_hooks=list(hooks),
         randomness=dict(seed=seed),
         log_level="WARNING",
-        experiment_name=f"{work_dir.parent.name}_{work_dir.name}",
+        experiment_name=f"toy{next(_counter)}",
         **options,
     )
     runner.train()
