@@ -19,6 +19,8 @@ from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 from torch.distributed.elastic.multiprocessing.errors import get_error_handler
 
+from .errors import DataError, UsageError
+
 INTERRUPTED = 130  # what a shell reports for a process ended by Ctrl-C
 
 
@@ -145,10 +147,6 @@ def leave_process_group() -> None:
         torch.distributed.destroy_process_group()
 
 
-class UsageError(Exception):
-    """A command line that contradicts itself or the config."""
-
-
 @contextmanager
 def friendly_errors() -> Iterator[None]:
     """Ends the program with one sentence where a user can put things right.
@@ -189,9 +187,11 @@ def _tell_launcher(error: Exception) -> None:
 
 
 def _is_friendly(error: Exception) -> bool:
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) and not isinstance(error, DataError):
         return _raised_by_this_package(error)
-    return isinstance(error, FileNotFoundError | FloatingPointError | UsageError)
+    return isinstance(
+        error, DataError | FileNotFoundError | FloatingPointError | UsageError
+    )
 
 
 def _raised_by_this_package(error: BaseException) -> bool:

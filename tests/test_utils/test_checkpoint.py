@@ -102,7 +102,7 @@ def test_shared_storage_stays_shared(tmp_path):
 
 def test_attributes_of_containers_are_dropped(tmp_path):
     state = OrderedDict(weight=nn.Parameter(torch.ones(2)))
-    state.items = "not a method"
+    state.get = "not a method"
     state["weight"].note = "an attribute"
     torch.save(dict(state_dict=state), tmp_path / "odd.pth")
     read = load_checkpoint_file(tmp_path / "odd.pth")["state_dict"]

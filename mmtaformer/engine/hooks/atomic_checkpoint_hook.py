@@ -104,17 +104,18 @@ class AtomicCheckpointHook(CheckpointHook):
         return Path(self.out_dir, INTERRUPTED)
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int, meta: dict) -> None:
-        outdated = None
+        outdated = []
         if self.max_keep_ckpts > 0 and step not in self.keep_ckpt_ids:
-            if len(self.keep_ckpt_ids) == self.max_keep_ckpts:
-                outdated = self.keep_ckpt_ids[0]
+            before = list(self.keep_ckpt_ids)
             self.keep_ckpt_ids.append(step)  # which drops the first of a full one
-            runner.message_hub.update_info("keep_ckpt_ids", list(self.keep_ckpt_ids))
+            outdated = [old for old in before if old not in self.keep_ckpt_ids]
+            # Those too, so that a resumed run removes them if this one does not get to.
+            runner.message_hub.update_info("keep_ckpt_ids", [*before, step])
         name = self.filename_tmpl.format(step)
         self._save_as(runner, name, meta, by_epoch=self.by_epoch)
         self._remove(INTERRUPTED)
-        if outdated is not None:
-            self._remove(self.filename_tmpl.format(outdated))
+        for old in outdated:
+            self._remove(self.filename_tmpl.format(old))
 
     def _save_as(
         self, runner: Runner, name: str, meta: dict, by_epoch: bool
