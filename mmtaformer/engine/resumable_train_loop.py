@@ -35,6 +35,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         kwargs: See mmengine's ``EpochBasedTrainLoop``.
     """
 
+    _epoch: int
+    _iter: int
+
     def __init__(
         self, runner: Runner, dataloader: DataLoader | dict, **kwargs: Any
     ) -> None:
@@ -44,10 +47,11 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         self._batches = _LaterBatches(self.dataloader.batch_sampler)
         # A DataLoader forbids to replace these, as they belong together. Here they do:
         # only what happens around them changes.
-        vars(self.dataloader).update(dataset=self._dataset, batch_sampler=self._batches)
+        attributes: Any = self.dataloader.__dict__
+        attributes.update(dataset=self._dataset, batch_sampler=self._batches)
 
     def run(self) -> Any:
-        """Train, from the epoch and iteration of a resumed checkpoint if there is one."""
+        """Train, from where a resumed checkpoint was saved if there is one."""
         sampler = self._batches.sampler
         if getattr(sampler, "seed", None) == self._built_with_seed:
             sampler.seed = self.runner.seed
@@ -83,9 +87,9 @@ class ResumableTrainLoop(EpochBasedTrainLoop):
         if 0 <= num_done <= length:  # all of it: its end is what was missed
             return num_done
         self.runner.logger.warning(
-            f"After iteration {self._iter}, epoch {self._epoch + 1} of {length} batches "
-            "starts anew: the resumed checkpoint is of a run with other data, batch "
-            "size or number of processes."
+            f"After iteration {self._iter}, epoch {self._epoch + 1} of {length} "
+            "batches starts anew: the resumed checkpoint is of a run with other data, "
+            "batch size or number of processes."
         )
         self._iter = self._epoch * length
         return 0

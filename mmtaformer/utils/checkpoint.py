@@ -92,8 +92,8 @@ def _read_pickle(path: Path, map_location: Any) -> dict[str, Any]:
 def _refusal(path: Path, what: str) -> str:
     return (
         f"{path} holds {what}, which no checkpoint needs and which could run code, so "
-        "it is not read. If you trust its source, load it there and save its parameters "
-        "alone: torch.save({'state_dict': model.state_dict()}, ...)."
+        "it is not read. If you trust its source, load it there and save its "
+        "parameters alone: torch.save({'state_dict': model.state_dict()}, ...)."
     )
 
 
@@ -102,7 +102,8 @@ def _read_safetensors(path: Path, map_location: Any) -> dict[str, Any]:
     device = str(map_location) if on_device else "cpu"
     try:
         with safe_open(path, framework="pt", device=device) as file:
-            state_dict = {name: file.get_tensor(name) for name in file.keys()}
+            names = file.keys()
+            state_dict = {name: file.get_tensor(name) for name in names}
             texts = file.metadata() or {}
     except SafetensorError as error:
         raise DataError(
@@ -133,8 +134,8 @@ def _check_structure(content: Any, path: Path) -> None:
     """
     if not isinstance(content, dict):
         raise DataError(
-            f"{path} holds a {type(content).__name__}, but a checkpoint is a dictionary "
-            "with the parameters under 'state_dict' or 'model'."
+            f"{path} holds a {type(content).__name__}, but a checkpoint is a "
+            "dictionary with the parameters under 'state_dict' or 'model'."
         )
     for key in _PARAMETERS:
         if key in content:
@@ -160,8 +161,8 @@ def _check_parameters(parameters: Any, where: str) -> None:
     for name, value in parameters.items():
         if not isinstance(name, str) or not isinstance(value, torch.Tensor):
             raise DataError(
-                f"{where} holds {name!r}, which is a {type(value).__name__}; parameters "
-                "are tensors by name."
+                f"{where} holds {name!r}, which is a {type(value).__name__}; "
+                "parameters are tensors by name."
             )
 
 

@@ -35,7 +35,7 @@ def lock_work_dir(work_dir: str | Path) -> IO[str] | None:
     """
     if fcntl is None:
         return None
-    file = Path(work_dir, _LOCK).open("a+")
+    file = Path(work_dir, _LOCK).open("a+")  # noqa: SIM115
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):

@@ -13,8 +13,9 @@ def find_checkpoint_to_resume(
 ) -> Path | None:
     """Find the checkpoint that a run in this folder goes on from.
 
-    That is the one which ``last_checkpoint`` names, if it is whole, and the newest whole
-    one otherwise. Checkpoints of the best score do not count, as they have no optimizer.
+    That is the one which ``last_checkpoint`` names, if it is whole, and the newest
+    whole one otherwise. Checkpoints of the best score do not count, as they have no
+    optimizer.
 
     Args:
         work_dir: Folder with ``last_checkpoint``.

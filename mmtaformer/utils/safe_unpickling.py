@@ -8,7 +8,7 @@ is given. ``to_plain_values`` then turns stand-ins into values and refuses the r
 """
 
 from collections import Counter, OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -62,9 +62,9 @@ class _KnownFunction:
 
 # Pickle protocol 2, which torch writes, spells `HistoryBuffer.mean` as
 # `getattr(HistoryBuffer, "mean")`.
-_FUNCTIONS = {
-    (_History, name) for name in ("current", "max", "mean", "min")
-} | {(_Schedule, name) for name in ("_annealing_cos", "_annealing_linear")}
+_FUNCTIONS = {(_History, name) for name in ("current", "max", "mean", "min")} | {
+    (_Schedule, name) for name in ("_annealing_cos", "_annealing_linear")
+}
 
 
 def _get_known_function(owner: Any, name: Any) -> _KnownFunction:
@@ -79,7 +79,7 @@ def _make_array(*args: Any) -> _Array:
     return _Array(*args)
 
 
-_ALLOWED = {
+_ALLOWED: dict[str, Callable[..., Any]] = {
     "builtins.getattr": _get_known_function,
     "argparse.Namespace": _Options,
     "mmengine.logging.history_buffer.HistoryBuffer": _History,
@@ -216,7 +216,8 @@ def _dtype(value: Any) -> np.dtype:
     """Numbers and booleans of NumPy; no objects, records or text."""
     if type(value) is not _Dtype or not value.args or type(value.args[0]) is not str:
         raise UnsafeContentError("a broken NumPy dtype")
-    order = value.state[1] if type(value.state) is tuple and value.state[1:] else "="
+    has_order = type(value.state) is tuple and len(value.state) > 1
+    order: Any = value.state[1] if has_order else "="
     if value.args[0][:1] not in tuple("biufc") or order not in ("<", ">", "=", "|"):
         raise UnsafeContentError(f"a NumPy dtype {value.args[0]!r}")
     try:

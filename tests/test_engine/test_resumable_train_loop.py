@@ -4,7 +4,13 @@ from mmengine.runner import EpochBasedTrainLoop
 
 from mmtaformer.engine import AtomicCheckpointHook
 
-from ..helpers.toy_training import NUM_BATCHES, NUM_EPOCHS, RandomData, resume_from, train
+from ..helpers.toy_training import (
+    NUM_BATCHES,
+    NUM_EPOCHS,
+    RandomData,
+    resume_from,
+    train,
+)
 
 LENGTH = NUM_BATCHES * NUM_EPOCHS
 

@@ -1,5 +1,6 @@
 import hashlib
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -45,12 +46,10 @@ def publish(tool, capsys, *argv):
     return capsys.readouterr().out.strip()
 
 
-def test_weights_and_their_description(
-    tool, checkpoint, tiny_config, tmp_path, capsys
-):
+def test_weights_and_their_description(tool, checkpoint, tiny_config, tmp_path, capsys):
     out = tmp_path / "tiny.safetensors"
     path = publish(tool, capsys, checkpoint, out, "--config", tiny_config)
-    digest = hashlib.sha256(open(path, "rb").read()).hexdigest()
+    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
     assert path == str(tmp_path / f"tiny-{digest[:8]}.safetensors")
     published = load_checkpoint_file(path)
     weights = load_checkpoint_file(checkpoint)["state_dict"]
@@ -76,9 +75,7 @@ def test_half_precision_is_half_as_large(
             assert torch.equal(file.get_tensor(name), expected), name
 
 
-def test_tools_take_them(
-    tool, load_tool, checkpoint, tiny_config, tmp_path, capsys
-):
+def test_tools_take_them(tool, load_tool, checkpoint, tiny_config, tmp_path, capsys):
     out = tmp_path / "tiny.safetensors"
     argv = (checkpoint, out, "--config", tiny_config, "--dtype", "float16")
     path = publish(tool, capsys, *argv)

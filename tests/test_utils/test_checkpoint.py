@@ -5,7 +5,6 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from mmengine.dataset import DefaultSampler  # noqa: F401
 from mmengine.logging import HistoryBuffer
 from mmengine.model import BaseModule
 from mmengine.optim import OneCycleLR, OptimWrapper
@@ -80,7 +79,8 @@ def test_honest_checkpoints_are_read_whole(tmp_path, zipped):
     assert [s.pop("anneal_func") for s in saved["param_schedulers"]]
     for key in ("meta", "state_dict", "optimizer", "param_schedulers"):
         assert equal(read[key], saved[key]), key
-    assert equal(read["message_hub"]["runtime_info"], saved["message_hub"]["runtime_info"])
+    read_info, saved_info = (c["message_hub"]["runtime_info"] for c in (read, saved))
+    assert equal(read_info, saved_info)
     assert read["state_dict"]._metadata == saved["state_dict"]._metadata
     for state in read["param_schedulers"]:
         schedule = OneCycleLR(

@@ -35,17 +35,20 @@ class AtomicCheckpointHook(CheckpointHook):
         kwargs: See mmengine's ``CheckpointHook``.
     """
 
+    backend_args: dict | None
+
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         folder = self.out_dir or "."
-        if isinstance(get_file_backend(folder, backend_args=self.backend_args), LocalBackend):
+        backend = get_file_backend(folder, backend_args=self.backend_args)
+        if isinstance(backend, LocalBackend):
             self.backend_args = dict(backend="atomic")
 
     def before_run(self, runner: Runner) -> None:
         """Choose what ``--resume`` without a path goes on from."""
         if not runner._resume or runner._load_from is not None:
             return
-        chosen = [None]
+        chosen: list[Path | None] = [None]
         if is_main_process():
             pattern = self.filename_tmpl.format("*")
             chosen = [find_checkpoint_to_resume(runner.work_dir, pattern)]
@@ -117,9 +120,7 @@ class AtomicCheckpointHook(CheckpointHook):
         for old in outdated:
             self._remove(self.filename_tmpl.format(old))
 
-    def _save_as(
-        self, runner: Runner, name: str, meta: dict, by_epoch: bool
-    ) -> None:
+    def _save_as(self, runner: Runner, name: str, meta: dict, by_epoch: bool) -> None:
         """Write a checkpoint, then the file that names it."""
         _require_finite(runner)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)

@@ -75,8 +75,8 @@ class PreemptionHook(Hook):
         saved = _save(runner, in_epoch)
         if is_main_process():
             runner.logger.warning(
-                f"Told to stop (SIGTERM) at iteration {runner.iter + in_epoch}. {saved} "
-                "Continue exactly there with --resume."
+                f"Told to stop (SIGTERM) at iteration {runner.iter + in_epoch}. "
+                f"{saved} Continue exactly there with --resume."
             )
         if in_epoch and torch.distributed.is_initialized():
             torch.distributed.barrier()  # the checkpoint is complete
