@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
-import pickle
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mmtaformer.utils import allow_checkpoint_globals
+from mmtaformer.utils.checkpoint import load_checkpoint_file
+from mmtaformer.utils.errors import DataError
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.version import __version__
 
@@ -25,33 +23,24 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     """Read the parameters of a checkpoint without running code that is in it.
 
     Args:
-        path: A file that ``torch.save`` wrote.
+        path: A file that ``torch.save`` wrote, or safetensors.
 
     Returns:
         tuple: The parameters, and the names of what else the file holds.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a file, holds objects other than tensors, numbers
+        DataError: If it is not such a file, holds objects other than tensors, numbers
             and options, or no parameters.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"There is no checkpoint {path} (looked from {Path.cwd()}); check the path."
-        )
     if path.suffix == ".pkl":
-        raise ValueError(
+        raise DataError(
             f"{path} is a pickle, and reading one runs whatever code is in it. If you "
             "trust it, load it yourself and write its parameters as tensors with "
             f"torch.save({{'model': ...}}, '{path.with_suffix('.pth')}')."
         )
-    content = _load(path)
-    if not isinstance(content, Mapping):
-        raise ValueError(
-            f"{path} holds a {type(content).__name__}, but a checkpoint is a "
-            "dictionary with the parameters under 'model' or 'state_dict'."
-        )
+    content = load_checkpoint_file(path)
     for key in _KEYS:
         if isinstance(content.get(key), Mapping):
             others = [str(name) for name in content if name != key]
@@ -59,38 +48,12 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
     return _parameters(content, str(path)), []
 
 
-def _load(path: Path) -> Any:
-    allow_checkpoint_globals()
-    try:
-        # Released checkpoints also hold the options of the training script.
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        unsafe = re.search(r"GLOBAL (\S+)", str(error))
-        if unsafe is None:
-            raise ValueError(_not_a_checkpoint(path)) from error
-        raise ValueError(
-            f"{path} holds objects that only its own code can read, such as "
-            f"{unsafe[1]}. If you trust it, load it there and save its parameters "
-            "alone: torch.save({'model': model.state_dict()}, ...)."
-        ) from error
-    except (EOFError, RuntimeError) as error:
-        raise ValueError(_not_a_checkpoint(path)) from error
-
-
-def _not_a_checkpoint(path: Path) -> str:
-    return (
-        f"{path} cannot be read as a PyTorch checkpoint. Is the download complete? "
-        "(A file of a few kilobytes is often the web page in front of it.)"
-    )
-
-
 def _parameters(content: Mapping[Any, Any], where: str) -> dict[str, Tensor]:
     """Check that a mapping is a state dict; wrappers' prefix is taken off."""
     strange = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if strange or not content:
         found = f"'{strange[0]}', which is no tensor" if strange else "nothing"
-        raise ValueError(
+        raise DataError(
             f"Expected {where} to hold parameters, but found {found}; a checkpoint has "
             "them under 'model' or 'state_dict'."
         )

@@ -17,10 +17,6 @@ from mmengine.runner import load_checkpoint
 from torch import nn
 
 from mmtaformer.models.structures import ClipFeatures, DecoderLayerOutput
-from mmtaformer.utils.checkpoint import (
-    allow_checkpoint_globals,
-    forbid_arbitrary_pickles,
-)
 from mmtaformer.utils.launch import UsageError, require_file
 
 
@@ -71,8 +67,6 @@ def load_model(config: str, checkpoint: str, device: str) -> tuple[nn.Module, Co
     """
     require_file(config, "config")
     require_file(checkpoint, "checkpoint")
-    allow_checkpoint_globals()
-    forbid_arbitrary_pickles()
     cfg = Config.fromfile(config)
     init_default_scope(cfg.get("default_scope", "mmdet"))
     model = MODELS.build(cfg.model)
