@@ -5,12 +5,12 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from mmtaformer.converters import build_model
+from mmtaformer.utils.inference_stub import init_model
 
 from ..helpers import released
 from ..helpers.converted_models import model_config
 from ..helpers.golden import REPO_ROOT, load_golden
-from ..helpers.released import Sizes, random_state
+from ..helpers.released import Sizes, random_state, stored_twice
 
 TOOL = REPO_ROOT / "tools" / "model_converters" / "convert_checkpoint.py"
 BODY = "detr.backbone.0.body."
@@ -33,10 +33,7 @@ def write_config(path, name, sizes, **options):
 def released_checkpoint(path, sizes):
     """A checkpoint as SeqFormer's code writes it."""
     shapes = released.seqformer(sizes) | released.torchvision_resnet50(BODY)
-    state = random_state(shapes)
-    for name in state:
-        other = name.replace("transformer.decoder.bbox_embed", "bbox_embed")
-        state[name] = state[other]
+    state = stored_twice(shapes)
     torch.save(dict(model=state, epoch=11), path)
     return state
 
@@ -68,7 +65,7 @@ def test_golden_file(tool, tmp_path, capsys):
     arguments = ["seqformer", str(source), str(target), "--config", config]
     tool.main([*arguments, "--class-rows", "keep"])
 
-    model = build_model(config)
+    model = init_model(config, device="cpu")
     checkpoint = load_checkpoint(model, str(target), strict=True)
     assert checkpoint["meta"]["source"] == "released.pth"
     expected = state["detr.class_embed.2.weight"]

@@ -1,7 +1,5 @@
 """Reading checkpoints of other code bases and writing this project's."""
 
-from __future__ import annotations
-
 import argparse
 import pickle
 import re
@@ -13,6 +11,7 @@ import torch
 from torch import Tensor
 
 from mmtaformer.utils import allow_checkpoint_globals
+from mmtaformer.utils.errors import DataError
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.version import __version__
 
@@ -32,7 +31,7 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is not such a file, holds objects other than tensors, numbers
+        DataError: If it is not such a file, holds objects other than tensors, numbers
             and options, or no parameters.
     """
     path = Path(path)
@@ -41,14 +40,14 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, Tensor], list[str]]:
             f"There is no checkpoint {path} (looked from {Path.cwd()}); check the path."
         )
     if path.suffix == ".pkl":
-        raise ValueError(
+        raise DataError(
             f"{path} is a pickle, and reading one runs whatever code is in it. If you "
             "trust it, load it yourself and write its parameters as tensors with "
             f"torch.save({{'model': ...}}, '{path.with_suffix('.pth')}')."
         )
     content = _load(path)
     if not isinstance(content, Mapping):
-        raise ValueError(
+        raise DataError(
             f"{path} holds a {type(content).__name__}, but a checkpoint is a "
             "dictionary with the parameters under 'model' or 'state_dict'."
         )
@@ -68,14 +67,14 @@ def _load(path: Path) -> Any:
     except pickle.UnpicklingError as error:
         unsafe = re.search(r"GLOBAL (\S+)", str(error))
         if unsafe is None:
-            raise ValueError(_not_a_checkpoint(path)) from error
-        raise ValueError(
+            raise DataError(_not_a_checkpoint(path)) from error
+        raise DataError(
             f"{path} holds objects that only its own code can read, such as "
             f"{unsafe[1]}. If you trust it, load it there and save its parameters "
             "alone: torch.save({'model': model.state_dict()}, ...)."
         ) from error
     except (EOFError, RuntimeError) as error:
-        raise ValueError(_not_a_checkpoint(path)) from error
+        raise DataError(_not_a_checkpoint(path)) from error
 
 
 def _not_a_checkpoint(path: Path) -> str:
@@ -90,7 +89,7 @@ def _parameters(content: Mapping[Any, Any], where: str) -> dict[str, Tensor]:
     strange = [key for key, value in content.items() if not isinstance(value, Tensor)]
     if strange or not content:
         found = f"'{strange[0]}', which is no tensor" if strange else "nothing"
-        raise ValueError(
+        raise DataError(
             f"Expected {where} to hold parameters, but found {found}; a checkpoint has "
             "them under 'model' or 'state_dict'."
         )

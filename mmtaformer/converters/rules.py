@@ -1,13 +1,13 @@
 """Renaming parameters by rules, with a record of what became of each."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
 from torch import Tensor
+
+from mmtaformer.utils.errors import DataError
 
 
 class Action(str, Enum):
@@ -74,10 +74,10 @@ class Conversion:
         """Take over a parameter.
 
         Raises:
-            ValueError: If another source name was already taken over as ``target``.
+            DataError: If another source name was already taken over as ``target``.
         """
         if target in self.entries:
-            raise ValueError(
+            raise DataError(
                 f"'{source}' and '{self.entries[target].source}' both stand for "
                 f"'{target}': the file mixes two models; save one of them alone."
             )
@@ -134,7 +134,7 @@ def convert_by_rules(
         example: One of these names, for the error message.
 
     Raises:
-        ValueError: If no rule matches a name.
+        DataError: If no rule matches a name.
     """
     compiled = [(re.compile(rule.pattern), rule) for rule in rules]
     conversion, unknown = Conversion(), []
@@ -148,7 +148,7 @@ def convert_by_rules(
             unknown.append(name)
     if unknown:
         others = f" (and {len(unknown) - 1} other names)" if len(unknown) > 1 else ""
-        raise ValueError(
+        raise DataError(
             f"'{unknown[0]}'{others} is not a parameter of {model}, whose names look "
             f"like '{example}': check which model the file holds."
         )

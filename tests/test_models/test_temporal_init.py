@@ -6,23 +6,22 @@ import pytest
 import torch
 from mmdet.registry import MODELS
 
-from mmtaformer.converters import Conversion, initialize_temporal, load_converted
+from mmtaformer.models.temporal_init import temporal_start
+from mmtaformer.utils.errors import DataError
 
-from ..helpers.converted_models import build
 from ..helpers.models import build_tiny, tiny_config
-from ..helpers.released import Sizes
 
-SIZES = Sizes(classes=6)
 # The bounds hold for few samples, of which each one counts.
 HEADS = {"encoder.layer_cfg.self_attn_cfg.num_heads": 2}
 FUSIONS = ("DynamicAttentionFusion", "ConcatenationFusion", "AdditionFusion")
 
 
-def convert(source):
-    conversion = Conversion()
-    for name, value in source.state_dict().items():
-        conversion.put(name, name, value)
-    return conversion
+def load_start(model, source, strategy):
+    """Load the weights of a model without temporal parts, and how they start."""
+    state = source.state_dict()
+    start = temporal_start(state, model, strategy)
+    state |= {name: value for name, (value, note) in start.items()}
+    assert not model.load_state_dict(state, strict=False).unexpected_keys
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +40,7 @@ def taformer(source, strategy, **options):
     torch.manual_seed(2)
     model = MODELS.build(tiny_config("taformer_tiny", **HEADS, **options)._cfg_dict)
     model.init_weights()
-    conversion = convert(source)
-    initialize_temporal(conversion, model, strategy)
-    load_converted(conversion, model)
+    load_start(model, source, strategy)
     return model.eval()
 
 
@@ -132,9 +129,7 @@ def test_other_numbers_of_points(seqformer, points):
         **HEADS,
         **{"encoder.layer_cfg.self_attn_cfg.num_temporal_points": points},
     )
-    conversion = convert(seqformer)
-    initialize_temporal(conversion, model, "inflate")
-    load_converted(conversion, model)
+    load_start(model, seqformer, "inflate")
     attention = model.encoder.layers[0].self_attn
     query = torch.randn(7, attention.embed_dims)
     heads, levels, frames = attention.num_heads, attention.num_levels, 4
@@ -164,20 +159,19 @@ def test_one_temporal_attention_for_each_layer(seqformer, moving_clip):
 
 def test_source_with_temporal_parts():
     model = build_tiny("taformer_tiny")
-    with pytest.raises(ValueError, match="has them already"):
-        initialize_temporal(convert(model), model)
+    with pytest.raises(DataError, match="has them already"):
+        temporal_start(model.state_dict(), model)
 
 
 def test_target_without_temporal_parts(seqformer):
-    with pytest.raises(ValueError, match="config with temporal parts"):
-        initialize_temporal(convert(seqformer), seqformer)
+    with pytest.raises(DataError, match="config with temporal parts"):
+        temporal_start(seqformer.state_dict(), seqformer)
 
 
-def test_backbone_alone_is_not_enough(seqformer):
-    conversion = Conversion()
-    conversion.put("conv1.weight", "backbone.conv1.weight", torch.zeros(1))
-    with pytest.raises(ValueError, match="does not have"):
-        initialize_temporal(conversion, build("taformer_tiny", SIZES))
+def test_backbone_alone_is_not_enough():
+    state = {"backbone.conv1.weight": torch.zeros(1)}
+    with pytest.raises(DataError, match="does not have"):
+        temporal_start(state, build_tiny("taformer_tiny"))
 
 
 def test_addition_cannot_be_closed(seqformer):
@@ -189,5 +183,5 @@ def test_addition_cannot_be_closed(seqformer):
             )
         },
     )
-    with pytest.raises(ValueError, match=r"--temporal-init zero .* AdditionFusion"):
-        initialize_temporal(convert(seqformer), model, "zero")
+    with pytest.raises(DataError, match=r"--temporal-init zero .* AdditionFusion"):
+        temporal_start(seqformer.state_dict(), model, "zero")

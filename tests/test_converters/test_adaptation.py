@@ -1,4 +1,4 @@
-"""Weights of four levels in a model of one, as for the one-level rows of Table 5."""
+"""Rows of the class branches; weights of four levels in a model of one."""
 
 import dataclasses
 
@@ -6,14 +6,17 @@ import pytest
 import torch
 
 from mmtaformer.converters import (
+    Conversion,
     convert_seqformer,
     initialize_temporal,
     keep_one_level,
     load_converted,
+    select_class_rows,
 )
+from mmtaformer.utils.errors import DataError
 
 from ..helpers.converted_models import build
-from ..helpers.released import Sizes, random_state, seqformer
+from ..helpers.released import Sizes, seqformer, stored_twice
 
 SIZES = Sizes(classes=7)
 # C3, C4, C5 are stages 1, 2, 3 of the backbone.
@@ -21,11 +24,7 @@ STAGES = {"C3": 1, "C4": 2, "C5": 3}
 
 
 def converted():
-    state = random_state(seqformer(SIZES))
-    for name in state:
-        state[name] = state[
-            name.replace("transformer.decoder.bbox_embed", "bbox_embed")
-        ]
+    state = stored_twice(seqformer(SIZES))
     return state, convert_seqformer(state)
 
 
@@ -96,7 +95,7 @@ def test_nothing_to_reduce():
     _, conversion = converted()
     model = one_level_model("C4")
     keep_one_level(conversion, "C4", model)
-    with pytest.raises(ValueError, match=r"--one-level C4 .* has 1"):
+    with pytest.raises(DataError, match=r"--one-level C4 .* has 1"):
         keep_one_level(conversion, "C4", model)
 
 
@@ -105,5 +104,61 @@ def test_a_model_of_other_layers():
     sizes = dataclasses.replace(SIZES, encoder_layers=2, levels=1, in_channels=(64,))
     model = build("seqformer_tiny", sizes)
     name = r"encoder\.layers\.2\.self_attn\.sampling_offsets"
-    with pytest.raises(ValueError, match=f"'{name}.* does not fit the model"):
+    with pytest.raises(DataError, match=f"'{name}.* does not fit the model"):
         keep_one_level(conversion, "C3", model)
+
+
+def class_branch(rows):
+    """One class branch whose row r holds r."""
+    conversion = Conversion()
+    for part, shape in (("weight", (rows, 3)), ("bias", (rows, 1))):
+        value = torch.arange(rows)[:, None].expand(shape).float()
+        conversion.put(
+            f"class_embed.0.{part}", f"bbox_head.cls_branches.0.{part}", value
+        )
+    return conversion
+
+
+def rows_of(conversion):
+    rows = [value[:, 0].tolist() for value in conversion.state_dict.values()]
+    assert rows[0] == rows[1]
+    return rows[0]
+
+
+def test_youtube_vis_ids_become_labels():
+    conversion = class_branch(42)
+    select_class_rows(conversion)
+    assert rows_of(conversion) == list(range(1, 41))
+    note = conversion.entries["bbox_head.cls_branches.0.weight"].note
+    assert "rows 0, 41" in note
+
+
+def test_coco_ids_become_labels():
+    """COCO's first category is person (1), the last toothbrush (90); the 12th is a stop
+    sign (13), for there is no category 12."""
+    conversion = class_branch(91)
+    select_class_rows(conversion)
+    rows = rows_of(conversion)
+    assert len(rows) == 80
+    assert (rows[0], rows[10], rows[11], rows[-1]) == (1, 11, 13, 90)
+    # dining table, toilet, tv, laptop, mouse
+    assert rows[60:65] == [67, 70, 72, 73, 74]
+
+
+def test_keep_drop_and_labels():
+    for mode, raw in (("keep", True), ("auto", False)):
+        conversion = class_branch(42)
+        select_class_rows(conversion, mode, raw)
+        assert rows_of(conversion) == list(range(42))
+    conversion = class_branch(42)
+    select_class_rows(conversion, "drop")
+    assert not conversion.state_dict
+    assert [entry.source for entry in conversion.left_out] == [
+        "class_embed.0.weight",
+        "class_embed.0.bias",
+    ]
+
+
+def test_unknown_number_of_rows():
+    with pytest.raises(DataError, match=r"'class_embed.0.weight' has 20 rows.*keep"):
+        select_class_rows(class_branch(20))

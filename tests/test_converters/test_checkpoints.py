@@ -7,6 +7,7 @@ from mmengine.runner import load_checkpoint
 
 from mmtaformer import __version__
 from mmtaformer.converters import read_checkpoint, write_checkpoint
+from mmtaformer.utils.errors import DataError
 
 WEIGHTS = {"fc.weight": torch.ones(2, 3), "fc.bias": torch.arange(2.0)}
 
@@ -63,7 +64,7 @@ def test_code_is_not_run(tmp_path, zipped):
     path = tmp_path / "bad.pth"
     content = dict(model=WEIGHTS, config=Malicious())
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(ValueError, match=r"bad\.pth holds objects .*_execute"):
+    with pytest.raises(DataError, match=r"bad\.pth holds objects .*_execute"):
         read_checkpoint(path)
     assert not Malicious.executed
 
@@ -88,7 +89,7 @@ def test_what_cannot_be_read(tmp_path):
         (list_file, "list.pth holds a list"),
         (options, "options.pth to hold parameters, but found 'epoch'"),
     ]:
-        with pytest.raises(ValueError, match=message):
+        with pytest.raises(DataError, match=message):
             read_checkpoint(path)
     with pytest.raises(FileNotFoundError, match=r"no checkpoint .*none\.pth"):
         read_checkpoint(tmp_path / "none.pth")
