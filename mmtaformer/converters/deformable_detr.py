@@ -65,6 +65,8 @@ _MMDET_ENCODER = {
     "ffn.layers.0.0": "ffn.layers.0.0",
     "ffn.layers.1": "ffn.layers.1",
 }
+# Of the neck, a convolution and its norm.
+_CONV = {"0": "conv", "1": "gn"}
 
 
 def module_rules(
@@ -118,21 +120,21 @@ def detr_rules(prefix: str) -> list[Rule]:
             transformer + r"decoder\.(bbox_embed|class_embed)\..*",
             note="stored twice: the same as without 'transformer.decoder.'",
         ),
+        *module_rules(transformer, "", {"reference_points": "reference_points_fc"}),
         *module_rules(
-            transformer, "", {"reference_points": "reference_points_fc"}
+            rf"{prefix}class_embed\.(\d+)", r"bbox_head.cls_branches.\1", {"": ""}
         ),
-        *module_rules(rf"{prefix}class_embed\.(\d+)", r"bbox_head.cls_branches.\1", {"": ""}),
         *module_rules(
             rf"{prefix}bbox_embed\.(\d+)\.layers\.",
             r"bbox_head.reg_branches.\1.",
             {"0": "0", "1": "2", "2": "4"},
         ),
         *module_rules(
-            rf"{prefix}input_proj\.([0-2])\.", r"neck.convs.\1.", {"0": "conv", "1": "gn"}
+            rf"{prefix}input_proj\.([0-2])\.",
+            r"neck.convs.\1.",
+            {"0": "conv", "1": "gn"},
         ),
-        *module_rules(
-            rf"{prefix}input_proj\.3\.", "neck.extra_convs.0.", {"0": "conv", "1": "gn"}
-        ),
+        *module_rules(rf"{prefix}input_proj\.3\.", "neck.extra_convs.0.", _CONV),
     ]
 
 
@@ -169,9 +171,7 @@ def _mmdet_rules() -> list[Rule]:
             _MMDET_DECODER,
             copies=("", "_box"),
         ),
-        Rule(
-            r"(memory_trans|pos_trans)_(fc|norm)\.(weight|bias)", note=_PROPOSALS
-        ),
+        Rule(r"(memory_trans|pos_trans)_(fc|norm)\.(weight|bias)", note=_PROPOSALS),
     ]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmtaformer.models.detectors import TAFormer
 from mmtaformer.models.temporal_init import temporal_start
-from mmtaformer.utils.errors import DataError, UsageError
+from mmtaformer.utils.errors import DataError
 
 from .adaptation import keep_one_level, select_class_rows
 from .backbones import convert_swin
@@ -90,25 +90,20 @@ def convert_checkpoint(
         FileNotFoundError: If there is no such file.
         DataError: If it cannot be read or holds another model, or cannot be adapted
             as asked.
-        UsageError: If an option needs the model and it is not given.
     """
-    if model is None and (one_level or temporal_init):
-        option = "--one-level" if one_level else "--temporal-init"
-        raise UsageError(
-            f"{option} depends on the model that takes the weights; give its config "
-            "with --config."
-        )
     state_dict, others = read_checkpoint(path)
     kind = SOURCES[source]
     try:
         conversion = kind.convert(state_dict)
         select_class_rows(conversion, class_rows, kind.raw_category_ids)
+        if one_level is not None:
+            assert model is not None
+            keep_one_level(conversion, one_level, model)
         if model is not None:
-            if one_level is not None:
-                keep_one_level(conversion, one_level, model)
             check_places(conversion, model)
-            if temporal_init is not None:
-                initialize_temporal(conversion, model, temporal_init)
+        if temporal_init is not None:
+            assert model is not None
+            initialize_temporal(conversion, model, temporal_init)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
     for name in others:

@@ -108,8 +108,6 @@ def test_errors_are_one_sentence(tool, tmp_path, capsys):
     for arguments, message in [
         (["vnext", source], r"released\.pth: 'detr\.transformer\.level_embed'"),
         (["seqformer", source, "--config", config], "--class-rows drop"),
-        (["seqformer", source, "--one-level", "C5"], "--config"),
-        (["seqformer", source, "--temporal-init", "zero"], "--config"),
         (["seqformer", source, "--config", "none.py"], r"no config none\.py"),
         (["seqformer", "none.pth"], r"no checkpoint none\.pth"),
     ]:
@@ -117,6 +115,10 @@ def test_errors_are_one_sentence(tool, tmp_path, capsys):
         with pytest.raises(SystemExit, match=message) as exit_info:
             tool.main([kind, file, str(target), *options])
         assert str(exit_info.value).startswith("error: ")
+    for option in (["--one-level", "C5"], ["--temporal-init", "zero"]):
+        with pytest.raises(SystemExit):
+            tool.main(["seqformer", source, str(target), *option])
+        assert "give its config with --config" in capsys.readouterr().err
     with pytest.raises(SystemExit, match="is the source"):
         tool.main(["seqformer", source, source])
     assert not target.exists()

@@ -32,9 +32,8 @@ from mmtaformer.converters import (
     write_checkpoint,
 )
 from mmtaformer.models.temporal_init import TEMPORAL_INITS
-from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.inference_stub import init_model
-from mmtaformer.utils.launch import friendly_errors
+from mmtaformer.utils.launch import UsageError, friendly_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -79,7 +78,14 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="how TAFormer's temporal parts start when the source has none; needs "
         "--config; inflate is nearest to the source",
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for option in ("one_level", "temporal_init"):
+        if getattr(args, option) and not args.config:
+            parser.error(
+                f"--{option.replace('_', '-')} depends on the model that takes the "
+                "weights; give its config with --config"
+            )
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -9,3 +9,5 @@ model = dict(
     decoder=dict(layer_cfg=dict(cross_attn_cfg=dict(num_levels=1))),
     bbox_head=dict(mask_head=dict(num_levels=1, stride=32)),
 )
+# SeqFormer's weights, as the paper says of this table.
+load_from = "work_dirs/seqformer_r50_4xb4-24e_coco-pseudo-clips/epoch_24.pth"
