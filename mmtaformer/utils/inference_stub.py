@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmcv.transforms import Compose
@@ -47,7 +49,17 @@ def init_model(
     return model.to(device or "cpu").eval()
 
 
-def inference_video(model: nn.Module, frames: Sequence[np.ndarray]):
+def inference_video(model: nn.Module, frames: Sequence[np.ndarray]) -> Any:
     """Predict the instances of a video of RGB frames."""
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
-    raise NotImplementedError(pipeline, pseudo_collate, torch)
+    count = len(frames)
+    with TemporaryDirectory() as folder:
+        paths = [f"{folder}/{t:05d}.png" for t in range(count)]
+        for path, frame in zip(paths, frames, strict=True):
+            cv2.imwrite(path, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        data = dict(img_path=paths, img_id=list(range(count)))
+        data.update(frame_id=list(range(count)), video_id=[0] * count)
+        data.update(video_length=[count] * count, ori_video_length=[count] * count)
+        batch = pseudo_collate([pipeline(data)])
+    with torch.no_grad():
+        return model.test_step(batch)[0]

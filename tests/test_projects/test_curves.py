@@ -2,11 +2,11 @@ import json
 
 import numpy as np
 import pytest
-import training_curves
 
 from mmtaformer.utils.launch import UsageError
+from projects.taformer.figures import curves
 
-from .conftest import is_written
+from ..helpers.figure_files import is_written
 
 
 def write_log(work_dir, stamp, records, tail=""):
@@ -39,7 +39,7 @@ def work_dirs(tmp_path):
 
 
 def test_log_of_a_resumed_run(work_dirs, tmp_path):
-    log = training_curves.read_log(tmp_path / "first")
+    log = curves.read_log(tmp_path / "first")
     assert log["loss"] == [(1, 8.0), (2, 5.0), (3, 4.0)]
     assert log["youtube_vis/AP"] == [(1, 0.1), (2, 0.3)]
     assert [value for _, value in log["time"]] == [0.3, 0.3, 0.3]
@@ -48,18 +48,18 @@ def test_log_of_a_resumed_run(work_dirs, tmp_path):
 def test_log_of_a_training_that_was_started_again(tmp_path):
     write_log(tmp_path, "20260101_1", [train(1, 8.0), train(2, 6.0), train(3, 5.0)])
     write_log(tmp_path, "20260101_2", [train(2, 7.0)])
-    assert training_curves.read_log(tmp_path)["loss"] == [(1, 8.0), (2, 7.0)]
+    assert curves.read_log(tmp_path)["loss"] == [(1, 8.0), (2, 7.0)]
 
 
 def test_curves(work_dirs, tmp_path):
-    logs = {n: training_curves.read_log(tmp_path / n) for n in ("first", "second")}
-    figure = training_curves.draw_figure(logs)
+    logs = {n: curves.read_log(tmp_path / n) for n in ("first", "second")}
+    figure = curves.draw_figure(logs)
     assert [ax.get_title() for ax in figure.axes] == ["loss", "loss_cls", "AP"]
     labels = [ax.get_xlabel() for ax in figure.axes]
     assert labels == ["iteration", "iteration", "epoch"]
-    curves = [line.get_xydata() for line in figure.axes[1].lines]
-    assert np.array_equal(curves[0], [(1, 4.0), (2, 2.5), (3, 2.0)])
-    assert np.array_equal(curves[1], [(1, 3.5), (2, 1.5)])
+    lines = [line.get_xydata() for line in figure.axes[1].lines]
+    assert np.array_equal(lines[0], [(1, 4.0), (2, 2.5), (3, 2.0)])
+    assert np.array_equal(lines[1], [(1, 3.5), (2, 1.5)])
     assert [len(line.get_xdata()) for line in figure.axes[2].lines] == [2, 0]
     names = [text.get_text() for text in figure.legends[0].get_texts()]
     assert names == ["first", "second"]
@@ -68,16 +68,16 @@ def test_curves(work_dirs, tmp_path):
 def test_command_line(work_dirs, tmp_path):
     prefix = tmp_path / "out" / "curves"
     options = ["--names", "A", "B", "--keys", "lr", "--out", str(prefix)]
-    training_curves.main([*work_dirs, *options])
+    curves.main([*work_dirs, *options])
     assert is_written(prefix)
 
 
 def test_errors(work_dirs, tmp_path):
     with pytest.raises(SystemExit, match=r"^error: there is no log .*nowhere"):
-        training_curves.main([str(tmp_path / "nowhere")])
+        curves.main([str(tmp_path / "nowhere")])
     with pytest.raises(SystemExit, match=r"^error: no run has logged los; choose of"):
-        training_curves.main([*work_dirs, "--keys", "los"])
+        curves.main([*work_dirs, "--keys", "los"])
     with pytest.raises(SystemExit):
-        training_curves.main([*work_dirs, "--names", "A"])
+        curves.main([*work_dirs, "--names", "A"])
     with pytest.raises(UsageError):
-        training_curves.read_log(tmp_path)
+        curves.read_log(tmp_path)

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from inference import VideoOutput
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from pycocotools import mask as mask_utils
 from torch import nn
-from video_selection import annotations_of
 
 from mmtaformer.models.heads.clip_targets import ABSENT_BOX, ClipTargets
 from mmtaformer.ytvis.results import to_rle
+
+from .common import VideoOutput, entries_of
 
 
 @dataclass(frozen=True)
@@ -51,23 +51,21 @@ class QueryPoints:
 
 
 def video_instances(
-    ground_truth: Mapping[str, Any],
-    video: Mapping[str, Any],
-    classes: Sequence[str],
-    labels: Mapping[int, int],
+    ground_truth: Mapping[str, Any], video: Mapping[str, Any]
 ) -> list[Instance]:
     """The annotated instances of a video, with the boxes around their masks.
 
     Args:
-        ground_truth: Content of the file.
+        ground_truth: Content of the file. Labels count its categories in the order
+            of their ids.
         video: Entry of ``videos``.
-        classes: Names of the model's classes.
-        labels: Label of each category id.
     """
+    names = {c["id"]: c["name"] for c in ground_truth["categories"]}
+    labels = {category: label for label, category in enumerate(sorted(names))}
     height, width = video["height"], video["width"]
     instances = []
-    for annotation in annotations_of(ground_truth, video):
-        if annotation.get("iscrowd") or annotation["category_id"] not in labels:
+    for annotation in entries_of(ground_truth["annotations"], video):
+        if annotation.get("iscrowd"):
             continue
         boxes = np.full((len(video["file_names"]), 4), ABSENT_BOX)
         present = np.zeros(len(boxes), dtype=bool)
@@ -78,8 +76,9 @@ def video_instances(
                 boxes[t] = np.array([x + w / 2, y + h / 2, w, h])
                 boxes[t] /= [width, height, width, height]
                 present[t] = True
-        label = labels[annotation["category_id"]]
-        instances.append(Instance(video["id"], label, classes[label], boxes, present))
+        category = annotation["category_id"]
+        label, name = labels[category], names[category]
+        instances.append(Instance(video["id"], label, name, boxes, present))
     return instances
 
 

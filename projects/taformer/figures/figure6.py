@@ -5,23 +5,31 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from box_query_points import (
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from mmtaformer.evaluation import load_ground_truth
+from mmtaformer.utils.launch import UsageError, friendly_errors
+from mmtaformer.visualization import track_color
+
+from .box_queries import (
     Instance,
     QueryPoints,
     concatenate,
     matched_queries,
     video_instances,
 )
-from figure_files import add_out_argument, save_figure
-from inference import add_model_arguments, run_models
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from video_selection import add_video_arguments, select_videos
-
-from mmtaformer.evaluation import load_ground_truth
-from mmtaformer.utils.launch import UsageError, friendly_errors
-from mmtaformer.visualization import track_color
+from .common import (
+    add_model_arguments,
+    add_out_argument,
+    add_video_arguments,
+    load_models,
+    read_video,
+    run_video,
+    save_figure,
+    select_videos,
+)
 
 _MARKERS = "o^sDvP*X<>ph"
 
@@ -75,21 +83,20 @@ def collect_points(
     Returns:
         The points of each model, and the instances that they index.
     """
-    found: dict[str, list[QueryPoints]] = {}
-    instances: dict[int, list[Instance]] = {}
-    for name, model, dataset, video_id, output in run_models(
-        args.model, args.device, args.gt, args.img_prefix, [v["id"] for v in videos]
+    instances = [video_instances(ground_truth, video) for video in videos]
+    first = np.cumsum([0, *map(len, instances)])
+    frames = [read_video(video, args.img_prefix) for video in videos]
+    points = {}
+    for name, model in load_models(
+        args.model, args.device, len(ground_truth["categories"])
     ):
-        video = next(v for v in videos if v["id"] == video_id)
-        if video_id not in instances:
-            classes, labels = dataset.metainfo["classes"], dataset.cat2label
-            instances[video_id] = video_instances(ground_truth, video, classes, labels)
-        first = sum(len(instances[v["id"]]) for v in videos[: videos.index(video)])
-        own = matched_queries(model, output, instances[video_id])
-        own = QueryPoints(own.vectors, own.instances + first, own.ious)
-        found.setdefault(name, []).append(own)
-    points = {name: concatenate(parts) for name, parts in found.items()}
-    return points, [i for video in videos for i in instances[video["id"]]]
+        parts = []
+        for index, own in enumerate(instances):
+            found = matched_queries(model, run_video(model, frames[index]), own)
+            shifted = found.instances + first[index]
+            parts.append(QueryPoints(found.vectors, shifted, found.ious))
+        points[name] = concatenate(parts)
+    return points, [instance for own in instances for instance in own]
 
 
 def draw_figure(

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from figure_files import add_out_argument, save_figure
 from matplotlib.figure import Figure
 
 from mmtaformer.utils.launch import UsageError, friendly_errors
+
+from .common import add_out_argument, save_figure
 
 AP = "youtube_vis/AP"
 _COLUMNS = 4

@@ -2,15 +2,15 @@ import json
 import shutil
 
 import pytest
-import temporal_contribution as tool
 import torch
-from inference import load_model, open_videos
 
 from mmtaformer.evaluation import evaluate_ytvis
 from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
+from mmtaformer.utils.inference_stub import init_model
+from projects.taformer.figures import contribution as tool
 
 from ..helpers.own_annotations import annotate_like
 
@@ -90,10 +90,13 @@ def test_average_precision_is_that_of_testing(
     expected = evaluate_ytvis(str(truth), predicted)["AP"]
     assert 0 < expected < 1
 
-    model, cfg = load_model(str(tiny_config), str(checkpoint), "cpu")
-    frames = str(synthvis_root / "val" / "JPEGImages")
-    videos = open_videos(cfg, str(truth), frames)
-    assert tool.average_precision(model, videos, "") == pytest.approx(expected)
+    model = init_model(str(tiny_config), str(checkpoint), device="cpu")
+    frames, content = (
+        str(synthvis_root / "val" / "JPEGImages"),
+        json.loads(truth.read_text()),
+    )
+    found = tool.average_precision(model, content, frames, "")
+    assert found == pytest.approx(expected)
 
     given = ["--model", "tiny", str(tiny_config), str(checkpoint), "--device", "cpu"]
     capsys.readouterr()

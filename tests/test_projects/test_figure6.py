@@ -9,13 +9,22 @@ import torch
 
 pytest.importorskip("sklearn")
 
-import figure6_box_queries as figure6
-from box_query_points import Instance, QueryPoints, matched_queries
-from inference import VideoOutput
+from mmdet.registry import MODELS
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmtaformer.models.structures import DecoderLayerOutput
+from mmtaformer.utils.launch import UsageError
+from projects.taformer.figures import figure6
+from projects.taformer.figures.box_queries import (
+    Instance,
+    QueryPoints,
+    matched_queries,
+)
+from projects.taformer.figures.common import VideoOutput
 
-from .conftest import is_written
+from ..helpers.figure_files import is_written
+from ..helpers.golden import REPO_ROOT
 
 BOXES = np.array([[0.2, 0.2, 0.2, 0.2], [0.7, 0.7, 0.3, 0.3], [0.3, 0.8, 0.1, 0.2]])
 
@@ -69,15 +78,9 @@ def test_points_of_a_model(tiny_config, checkpoint, val_args, tmp_path, monkeypa
 
 def test_queries_of_instances():
     """The matcher's queries, in the frames where the instance is visible."""
-    from mmdet.registry import MODELS
-    from mmengine.config import Config
-    from mmengine.registry import init_default_scope
-
-    from ..helpers.golden import REPO_ROOT
-
-    init_default_scope("mmdet")
     cfg = Config.fromfile(REPO_ROOT / "configs/taformer/taformer_tiny_synthvis.py")
-    head = MODELS.build(cfg.model.bbox_head)
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        head = MODELS.build(cfg.model.bbox_head)
     holder = torch.nn.Module()
     holder.bbox_head = head
     num_queries = 6
@@ -135,7 +138,7 @@ def test_markers_are_classes_and_colours_instances():
 
 def test_errors(val_args, tiny_config, checkpoint, tmp_path, monkeypatch):
     lone = QueryPoints(np.zeros((5, 3)), np.zeros(5, int), np.ones(5))
-    with pytest.raises(figure6.UsageError, match=r"5 box queries of 1 instances"):
+    with pytest.raises(UsageError, match=r"5 box queries of 1 instances"):
         figure6.embed(lone, 30, 0)
     model = ["--model", "m", str(tiny_config), str(checkpoint)]
     monkeypatch.setitem(sys.modules, "sklearn", None)

@@ -4,25 +4,30 @@ What a model loses is what it has learned to take from other frames.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import torch
-from inference import add_model_arguments, load_model, open_videos
-from mmengine.dataset import BaseDataset, pseudo_collate
-from mmengine.evaluator import Evaluator
-from mmengine.logging import MMLogger
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from torch import Tensor, nn
 
+from mmtaformer.evaluation import (
+    evaluate_ytvis,
+    frames_to_results,
+    load_ground_truth,
+)
 from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
+from mmtaformer.utils.inference_stub import inference_video
 from mmtaformer.utils.launch import friendly_errors
+
+from .common import add_model_arguments, load_models, read_video
 
 # What sees its own frame only, by column of the table.
 CASES = {
@@ -49,49 +54,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     with friendly_errors():
         table = Table("model", *CASES, title="AP if these see their own frame only")
-        for name, config, checkpoint in args.model:
-            model, cfg = load_model(config, checkpoint, args.device)
-            dataset = open_videos(cfg, args.gt, args.img_prefix)
+        truth = load_ground_truth(args.gt)
+        for name, model in load_models(
+            args.model, args.device, len(truth["categories"])
+        ):
             precisions = []
             for case, kinds in CASES.items():
                 with only_own_frames(model, kinds):
-                    precision = average_precision(model, dataset, f"{name}, {case}")
+                    precision = average_precision(
+                        model, truth, args.img_prefix, f"{name}, {case}"
+                    )
                 precisions.append(f"{100 * precision:.1f}")
             table.add_row(name, *precisions)
         Console().print(table)
 
 
-def average_precision(model: nn.Module, dataset: BaseDataset, title: str) -> float:
+def average_precision(
+    model: nn.Module, ground_truth: Mapping[str, Any], img_prefix: str, title: str
+) -> float:
     """Test a model.
 
     Args:
-        model: What :func:`inference.load_model` returns.
-        dataset: What :func:`inference.open_videos` returns.
+        model: The model.
+        ground_truth: Content of the file.
+        img_prefix: Folder of the frames.
         title: What the progress bar is called.
 
     Returns:
         AP in [0, 1].
     """
-    evaluator = Evaluator(dict(type="YTVISMetric", ann_file=dataset.ann_file))
-    evaluator.dataset_meta = dataset.metainfo
-    with torch.inference_mode():
-        for index in track(range(len(dataset)), title, transient=True):
-            batch = pseudo_collate([dataset[index]])
-            evaluator.process(model.test_step(batch), batch)
-    with without_tables():
-        return evaluator.evaluate(len(dataset))["youtube_vis/AP"]
-
-
-@contextmanager
-def without_tables() -> Iterator[None]:
-    """Keep the metric from printing its own tables, of which there would be many."""
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
+    category_ids = sorted(category["id"] for category in ground_truth["categories"])
+    results = []
+    for video in track(ground_truth["videos"], title, transient=True):
+        sample = inference_video(model, read_video(video, img_prefix))
+        frames = sample.video_data_samples
+        results += frames_to_results(frames, video["id"], category_ids)
+    return evaluate_ytvis(ground_truth, results)["AP"]
 
 
 @contextmanager
