@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..helpers.golden import REPO_ROOT
+from .golden import REPO_ROOT
 
 DOCS = REPO_ROOT / "docs" / "en"
-LINKED_PAGES = sorted(
+PAGES = sorted(
     page
     for pattern in (
         *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "docs/**/*.md"),
@@ -17,11 +17,6 @@ LINKED_PAGES = sorted(
     for page in REPO_ROOT.glob(pattern)
     if "_build" not in page.parts
 )
-# Pages whose blocks are run.
-RUN_PAGES = [
-    *(REPO_ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
-    *sorted(DOCS.glob("**/*.md")),
-]
 
 _FENCE = re.compile(r"^(?P<indent> *)(?P<fence>`{3,}|~{3,}|:{3,})(?P<info>.*)$")
 

@@ -1,6 +1,6 @@
 """Compute how much memory a model takes on a GPU, without a GPU.
 
-    python docs/memory.py CONFIG [--clips 1] [--frames 5] [--size 448 768] [--test]
+    python tools/analysis_tools/memory.py CONFIG [--clips 1] [--size 448 768] [--test]
 
 The model runs on tensors that have shapes and no values. Counted are the bytes of all
 tensors that are alive at the same time: parameters, gradients, the two moments of
@@ -9,9 +9,9 @@ context (about half a gigabyte), workspaces of cuDNN and what fragmentation wast
 """
 
 import argparse
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -20,10 +20,8 @@ import mmtaformer  # noqa: F401
 # isort: split
 import torch
 import torch.fx.experimental._config
-from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmengine.config import Config, DictAction
-from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -31,12 +29,14 @@ from torch.utils._pytree import tree_iter
 
 from mmtaformer.models.heads import taformer_head
 from mmtaformer.models.heads.clip_targets import ClipTargets
-from mmtaformer.models.heads.video_results import resize_masks
 from mmtaformer.ops import cuda_attention, deformable_attention
+from mmtaformer.utils.launch import friendly_errors, require_file
+from mmtaformer.utils.param_count import build_skeleton
 
 GIGABYTE = 1e9
 # Table of docs/en/distributed.md, and the configs it is about.
 TRAIN_SIZE, TEST_SIZE = (448, 768), (360, 640)
+MOST_INSTANCES = 1000  # that a video can be asked for
 
 
 class LiveBytes(TorchDispatchMode):
@@ -110,6 +110,11 @@ def as_on_cuda(num_instances: int) -> ExitStack:
         (torch, "autocast", lambda *_, **__: nullcontext()),
         (taformer_head, "build_clip_targets", make_targets),
         (taformer_head.TAFormerHead, "match", lambda *_: (queries, queries)),
+        # In prediction every kept query is another one, and masks leave the device.
+        (Tensor, "unique", lambda kept, **_: (kept, torch.zeros_like(kept))),
+        (Tensor, "tolist", lambda indices: list(range(indices.numel()))),
+        (Tensor, "cpu", lambda _: torch.zeros(0)),
+        (taformer_head, "encode_mask_results", lambda _: [{}] * MOST_INSTANCES),
     ):
         stack.enter_context(mock.patch.object(owner, name, replacement))
     return stack
@@ -141,13 +146,6 @@ def make_sample(frames: int, size: Sequence[int], instances: int) -> TrackDataSa
     return sample
 
 
-def build(model_cfg: dict) -> nn.Module:
-    """A model whose parameters have shapes but no values."""
-    model_cfg["backbone"]["init_cfg"] = None
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        return MODELS.build(model_cfg).to("meta")
-
-
 def train_step(
     model: nn.Module, clips: int, frames: int, size: Sequence[int], instances: int
 ) -> None:
@@ -158,27 +156,10 @@ def train_step(
     sum(loss for name, loss in losses.items() if "loss" in name).backward()
 
 
-@torch.no_grad()
 def predict(model: nn.Module, frames: int, size: Sequence[int]) -> None:
-    """What :meth:`TAFormer.predict` does on a device."""
-    chunk = model.test_cfg.get("frames_per_chunk") or frames
-    kept = model.test_cfg.get("max_per_video", 10)
-    model.eval()
+    """One whole video; encoded masks are in the memory of the CPU."""
     video = torch.empty(1, frames, 3, *size, device="meta")
-    memory = model.encoder(model.embed_video(video, chunk), chunk)
-    output = model.decode(memory, chunk, last_only=True)[-1]
-    points = output.reference[0, :, :kept, :2].transpose(0, 1)
-    masks = []
-    for first in range(0, frames, chunk):
-        features = model.bbox_head.mask_head.mask_features(
-            memory, first, first + chunk
-        )[0]
-        logits = model.bbox_head.mask_head(
-            output.instance_query[0, :kept], features, points[:, first : first + chunk]
-        )
-        masks.append(resize_masks(logits, size, size))
-        if model.test_cfg.get("encode_masks"):
-            masks.clear()  # the encodings are in the memory of the CPU
+    model.eval().predict(video, [make_sample(frames, size, instances=0)])
 
 
 def peak_bytes(model: nn.Module, work: Callable[[], None], training: bool) -> int:
@@ -220,14 +201,13 @@ def compute(
     """
     cfg = Config.fromfile(config)
     cfg.merge_from_dict(options or {})
-    model = build(cfg.model)
+    model = build_skeleton(cfg.model).to("meta")
     with as_on_cuda(instances):
         if test:
-            return peak_bytes(model, lambda: predict(model, frames, size), False) / (
-                GIGABYTE
-            )
-        work = lambda: train_step(model, clips, frames, size, instances)  # noqa: E731
-        return peak_bytes(model, work, True) / GIGABYTE
+            work = partial(predict, model, frames, size)
+        else:
+            work = partial(train_step, model, clips, frames, size, instances)
+        return peak_bytes(model, work, training=not test) / GIGABYTE
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -260,18 +240,18 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the peak."""
     args = parse_args(argv)
-    if not Path(args.config).is_file():
-        sys.exit(f"error: There is no config {args.config}; check the path.")
-    peak = compute(
-        args.config,
-        args.clips,
-        args.frames,
-        args.size or (TEST_SIZE if args.test else TRAIN_SIZE),
-        args.instances,
-        args.test,
-        args.cfg_options,
-    )
-    print(f"{peak:.1f} GB, computed")
+    with friendly_errors():
+        require_file(args.config, "config")
+        peak = compute(
+            args.config,
+            clips=args.clips,
+            frames=args.frames,
+            size=args.size or (TEST_SIZE if args.test else TRAIN_SIZE),
+            instances=args.instances,
+            test=args.test,
+            options=args.cfg_options,
+        )
+        print(f"{peak:.1f} GB, computed")
 
 
 if __name__ == "__main__":
