@@ -12,9 +12,8 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
-from mmtaformer.utils.launch import friendly_errors, require_file
+from mmtaformer.utils.launch import UsageError, friendly_errors, require_file
 
 CONFIGS = Path(__file__).resolve().parent / "configs"
 FULL = CONFIGS / "table3_st-enc_ta-dec_cl.py"

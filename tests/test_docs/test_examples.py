@@ -23,9 +23,13 @@ def wrong_keys(cfg):
     return [key for key in unknown_keys(cfg) if not key.endswith("._scope_")]
 
 
-@pytest.mark.parametrize(
-    "block", [b for b in BLOCKS if b.language == "python"], ids=str
-)
+def blocks(language):
+    return pytest.mark.parametrize(
+        "block", [b for b in BLOCKS if b.language == language], ids=str
+    )
+
+
+@blocks("python")
 def test_python(block, tmp_path, monkeypatch):
     """Code runs; of a config or a part of one every key has a reader."""
     monkeypatch.chdir(tmp_path)

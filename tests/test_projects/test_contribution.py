@@ -78,11 +78,11 @@ def test_other_layers_stay(encoding):
 
 
 def test_average_precision_is_that_of_testing(
-    load_tool, tiny_config, trained_dir, synthvis_root, tmp_path, capsys
+    load_tool, tiny_config, checkpoint, synthvis_root, tmp_path, capsys
 ):
     truth = tmp_path / "val.json"
     shutil.copy(synthvis_root / "val.json", truth)
-    checkpoint, results = trained_dir / "epoch_2.pth", tmp_path / "results.json"
+    results = tmp_path / "results.json"
     argv = [tiny_config, checkpoint, "--work-dir", tmp_path / "w", "--out", results]
     load_tool("test.py").main([str(argument) for argument in argv])
     predicted = json.loads(results.read_text())
@@ -91,11 +91,8 @@ def test_average_precision_is_that_of_testing(
     assert 0 < expected < 1
 
     model = init_model(str(tiny_config), str(checkpoint), device="cpu")
-    frames, content = (
-        str(synthvis_root / "val" / "JPEGImages"),
-        json.loads(truth.read_text()),
-    )
-    found = tool.average_precision(model, content, frames, "")
+    frames = str(synthvis_root / "val" / "JPEGImages")
+    found = tool.average_precision(model, json.loads(truth.read_text()), frames, "")
     assert found == pytest.approx(expected)
 
     given = ["--model", "tiny", str(tiny_config), str(checkpoint), "--device", "cpu"]

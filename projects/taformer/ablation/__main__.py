@@ -15,8 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
-from mmtaformer.utils.errors import UsageError
-from mmtaformer.utils.launch import friendly_errors, require_file
+from mmtaformer.utils.launch import UsageError, friendly_errors, require_file
 
 from ..paper import ROOT
 from .report import write_report

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
-from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.utils.launch import UsageError
 
 from ..figures.common import save_figure
 from .rows import model_names
@@ -64,18 +64,18 @@ def gather(work_dir: Path) -> dict[str, list[Result]]:
     if not records:
         raise UsageError(f"there is no complete run in {work_dir}; check --work-dir.")
     groups: dict[str, list[Result]] = {}
+    # A table is shown if one of the models that are its own was run.
+    tables = {row.table for row in model_names() if row.name in records}
     for row, name in model_names().items():
-        result = Result(row.label, row.figures, records.get(name, {}))
-        groups.setdefault(f"Table {row.table}", []).append(result)
+        if row.table in tables:
+            result = Result(row.label, row.figures, records.get(name, {}))
+            groups.setdefault(f"Table {row.table}", []).append(result)
     rows = set(model_names().values())
-    groups["Other models"] = [
-        Result(name, (), runs) for name, runs in records.items() if name not in rows
-    ]
-    return {
-        title: results
-        for title, results in groups.items()
-        if any(result.records for result in results)
-    }
+    others = {name: runs for name, runs in records.items() if name not in rows}
+    if others:
+        results = [Result(name, (), runs) for name, runs in others.items()]
+        groups["Other models"] = results
+    return groups
 
 
 def write_report(work_dir: Path) -> None:

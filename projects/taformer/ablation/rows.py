@@ -7,7 +7,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtaformer.utils.errors import UsageError
+from mmtaformer.utils.launch import UsageError
 
 from ..paper import Row, read_rows
 from ..variant import FULL, vary

@@ -11,8 +11,8 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtaformer.evaluation import evaluate_ytvis
-from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.utils.launch import UsageError
 
 from ..figures.curves import read_log
 from ..paper import ROOT
