@@ -50,13 +50,13 @@ def init_model(
 
 
 def inference_video(model: nn.Module, frames: Sequence[np.ndarray]) -> Any:
-    """Predict the instances of a video of RGB frames."""
+    """Predict the instances of a video of BGR frames."""
     pipeline = Compose(model.cfg.test_dataloader.dataset.pipeline)
     count = len(frames)
     with TemporaryDirectory() as folder:
         paths = [f"{folder}/{t:05d}.png" for t in range(count)]
-        for path, frame in zip(paths, frames, strict=True):
-            cv2.imwrite(path, cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+        for path, frame in zip(paths, map(np.ascontiguousarray, frames), strict=True):
+            cv2.imwrite(path, frame)
         data = dict(img_path=paths, img_id=list(range(count)))
         data.update(frame_id=list(range(count)), video_id=[0] * count)
         data.update(video_length=[count] * count, ori_video_length=[count] * count)

@@ -47,10 +47,12 @@ def taformer(source, strategy, **options):
 @torch.no_grad()
 def run(model, clip):
     """Encoder tokens, last box queries, boxes and class logits."""
-    memory = model.encoder(model.embed(model.extract_feat(clip[0]), 1))
-    output = model.decode(memory, last_only=True)[-1]
+    kept = []
+    hook = model.encoder.register_forward_hook(lambda *call: kept.append(call[-1]))
+    output = model(clip, mode="tensor")[-1]
+    hook.remove()
     logits = model.bbox_head.cls_branches[-1](output.instance_query)
-    return memory.tokens, output.box_query, output.boxes, logits
+    return kept[0].tokens, output.box_query, output.boxes, logits
 
 
 def distances(model, reference, clip):

@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmtaformer.utils.inference_stub import inference_video, init_model
+from mmtaformer.utils.inference_stub import init_model
 from mmtaformer.utils.launch import UsageError
 from projects.taformer.figures import common
 
@@ -67,7 +67,7 @@ def test_what_testing_computes(tiny_config, checkpoint):
     boxes = torch.stack([cx - w / 2, cy - h / 2, cx + w / 2, cy + h / 2], dim=1)
     size = torch.tensor([96.0, 64.0, 96.0, 64.0])
     boxes = torch.minimum((boxes * size).clamp(min=0), size)
-    sample = inference_video(model, frames)
+    sample = common.predict(model, frames)
     for t, frame in enumerate(sample.video_data_samples):
         result = frame.pred_track_instances
         assert result.labels[0] == label

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtaformer.utils.inference_stub import inference_video, init_model
+from mmtaformer.utils.inference_stub import init_model
 from projects.taformer.figures import common, figure5
 
 from ..helpers.figure_files import is_written
@@ -40,7 +40,7 @@ def expected_maps(config, checkpoint, val_args):
         lambda module, inputs, output: tokens.append(output.detach().numpy())
     )
     for video in json.loads(Path(val_args[0]).read_text())["videos"]:
-        inference_video(model, common.read_video(video, val_args[2]))
+        common.predict(model, common.read_video(video, val_args[2]))
     # 64 x 96 pixels are 8 x 12 cells of the first level, row by row.
     finest = [np.concatenate(list(t), axis=0)[:, : 8 * 12] for t in tokens]
     channels = tokens[0].shape[-1]

@@ -11,6 +11,7 @@ import matplotlib
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from mmdet.structures import TrackDataSample
 from torch import nn
 
 from mmtaformer.models.structures import ClipFeatures, DecoderLayerOutput
@@ -172,10 +173,15 @@ def run_video(model: nn.Module, frames: Sequence[np.ndarray]) -> VideoOutput:
         frames: The T frames, see :func:`read_video`.
     """
     with kept_outputs(model) as seen, torch.inference_mode():
-        inference_video(model, frames)
+        predict(model, frames)
         output = seen["decoder"][-1]
         logits = model.bbox_head.cls_branches[-1](output.instance_query[0])
     return VideoOutput(seen["encoder"], output, logits)
+
+
+def predict(model: nn.Module, frames: Sequence[np.ndarray]) -> TrackDataSample:
+    """Find the instances of a video; see :func:`read_video` for its frames."""
+    return inference_video(model, [frame[..., ::-1] for frame in frames])
 
 
 @contextmanager

@@ -24,10 +24,9 @@ from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
-from mmtaformer.utils.inference_stub import inference_video
 from mmtaformer.utils.launch import friendly_errors
 
-from .common import add_model_arguments, load_models, read_video
+from .common import add_model_arguments, load_models, predict, read_video
 
 # What sees its own frame only, by column of the table.
 CASES = {
@@ -86,7 +85,7 @@ def average_precision(
     category_ids = sorted(category["id"] for category in ground_truth["categories"])
     results = []
     for video in track(ground_truth["videos"], title, transient=True):
-        sample = inference_video(model, read_video(video, img_prefix))
+        sample = predict(model, read_video(video, img_prefix))
         frames = sample.video_data_samples
         results += frames_to_results(frames, video["id"], category_ids)
     return evaluate_ytvis(ground_truth, results)["AP"]
