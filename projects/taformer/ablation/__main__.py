@@ -15,6 +15,7 @@ from pathlib import Path
 
 from mmengine.config import Config, DictAction
 
+from mmtaformer.utils.errors import DataError
 from mmtaformer.utils.launch import UsageError, friendly_errors, require_file
 
 from ..paper import ROOT
@@ -23,10 +24,6 @@ from .rows import TABLES, select_rows, small_configs
 from .runs import Run, build_settings
 
 TICK = 0.5  # seconds between two looks at the running processes
-
-
-class RunFailed(Exception):
-    """A run that did not come to its end; the others go on."""
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -86,13 +83,13 @@ def main(argv: Sequence[str] | None = None) -> None:
             print_plan(runs)
             return
         failures = carry_out(runs, args.jobs, work_dir)
-        write_report(work_dir)
-        print(f"The report is {work_dir / 'ablation.md'}.")
         if failures:
             raise UsageError(
                 f"{len(failures)} of {len(runs)} runs failed; the same command tries "
                 "them again.\n" + "\n".join(failures)
             )
+        write_report(work_dir)
+        print(f"The report is {work_dir / 'ablation.md'}.")
 
 
 def make_plan(args: argparse.Namespace) -> list[Run]:
@@ -127,7 +124,7 @@ def carry_out(runs: Sequence[Run], jobs: int, work_dir: Path) -> list[str]:
     Returns:
         What failed, one sentence each.
     """
-    for run in runs:
+    for run in runs:  # all of them, before hours pass
         run.prepare()
     waiting = deque(run for run in runs if not run.done)
     running: dict[Path, Iterator[None]] = {}
@@ -144,7 +141,7 @@ def carry_out(runs: Sequence[Run], jobs: int, work_dir: Path) -> list[str]:
                 try:
                     next(steps)
                     continue
-                except RunFailed as error:
+                except (DataError, UsageError) as error:
                     failures.append(f"{folder}: {error}")
                     print(f"{folder} failed: {error}", flush=True)
                 except StopIteration:
@@ -162,7 +159,7 @@ def train_and_test(run: Run, jobs: int) -> Iterator[None]:
     """Train, test and record a run; yield while one of its processes works.
 
     Raises:
-        RunFailed: If a process ends with an error.
+        UsageError: If a process ends with an error.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
@@ -179,7 +176,7 @@ def train_and_test(run: Run, jobs: int) -> Iterator[None]:
                 process.terminate()
                 process.wait()
         if process.returncode != 0:
-            raise RunFailed(f"code {process.returncode}; see {log_path}")
+            raise UsageError(f"code {process.returncode}; see {log_path}")
     run.record()
 
 

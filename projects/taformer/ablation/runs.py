@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,15 +65,14 @@ class Run:
             lines = [f"{key} = {value!r}\n" for key, value in content.items()]
             with atomic_path(path) as partial:
                 partial.write_text("".join(lines))
-        before, now = flatten(Config.fromfile(path)), flatten(self.settings)
-        for key in before | now:
-            was, is_now = (config.get(key, "not set") for config in (before, now))
-            if was != is_now:
-                raise UsageError(
-                    f"{self.folder} was made with other settings ({key} was {was} and "
-                    f"is now {is_now}); give the same options as then, or another "
-                    "--work-dir."
-                )
+        before = Config.fromfile(path)
+        if before.to_dict() != self.settings.to_dict():
+            lines = Config.diff(before, self.settings).splitlines()[2:]
+            changes = "\n".join(line for line in lines if line[0] in "+-")
+            raise UsageError(
+                f"{self.folder} was made with other settings; give the same options as "
+                f"then, or another --work-dir.\n{changes}"
+            )
 
     def record(self) -> None:
         """Evaluate the results and note what the run came to."""
@@ -135,19 +133,3 @@ def training_seconds(work_dir: Path) -> float:
     curve = read_log(work_dir)["time"]
     before = [0, *(step for step, _ in curve)]
     return sum(s * (step - b) for b, (step, s) in zip(before[:-1], curve, strict=True))
-
-
-def flatten(node: Any, where: str = "") -> dict[str, Any]:
-    """The values of nested dicts and lists by their dotted keys."""
-    if isinstance(node, Config):
-        node = node.to_dict()
-    if isinstance(node, Mapping):
-        items = list(node.items())
-    elif isinstance(node, list | tuple):
-        items = list(enumerate(node))
-    else:
-        return {where: node}
-    flat: dict[str, Any] = {}
-    for key, value in items:
-        flat |= flatten(value, f"{where}.{key}" if where else str(key))
-    return flat
