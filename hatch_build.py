@@ -13,8 +13,8 @@ from typing import Any
 import yaml
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-SHIPPED = ("configs", "projects", "tools", "model-index.yml")
-SUFFIXES = {".md", ".py", ".sh", ".yml"}
+SHIPPED = ("configs", "demo", "projects", "tools", "model-index.yml")
+SUFFIXES = {".md", ".mp4", ".py", ".safetensors", ".sh", ".yml"}
 METAFILE = "metafile.yml"  # beside model-index.yml, which names it
 
 _SCHEDULE = re.compile(r"_(?P<gpus>\d+)xb(?P<clips>\d+)-(?P<epochs>\d+)e_")
@@ -73,7 +73,7 @@ class MimBuildHook(BuildHookInterface):
 
 
 def shipped_files(root: Path, names: list[str]) -> Iterator[str]:
-    """Finds the text files under `names`, as paths from the root of the checkout."""
+    """Finds what is shipped under `names`, as paths from the root of the checkout."""
     for name in names:
         for path in sorted([root / name, *(root / name).rglob("*")]):
             if path.is_file() and path.suffix in SUFFIXES:
