@@ -28,10 +28,10 @@ def converted():
     return state, convert_seqformer(state)
 
 
-def one_level_model(level, name="seqformer_tiny"):
+def one_level_model(level, name="seqformer_tiny", **sizes):
     stage = STAGES[level]
     sizes = dataclasses.replace(
-        SIZES, levels=1, in_channels=(SIZES.in_channels[stage - 1],)
+        SIZES, levels=1, in_channels=(SIZES.in_channels[stage - 1],), **sizes
     )
     return build(
         name,
@@ -101,8 +101,7 @@ def test_nothing_to_reduce():
 
 def test_a_model_of_other_layers():
     _, conversion = converted()
-    sizes = dataclasses.replace(SIZES, encoder_layers=2, levels=1, in_channels=(64,))
-    model = build("seqformer_tiny", sizes)
+    model = one_level_model("C3", encoder_layers=2)
     name = r"encoder\.layers\.2\.self_attn\.sampling_offsets"
     with pytest.raises(DataError, match=f"'{name}.* does not fit the model"):
         keep_one_level(conversion, "C3", model)

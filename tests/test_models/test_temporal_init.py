@@ -30,6 +30,7 @@ def seqformer():
     model = build_tiny("seqformer_tiny", seed=0, **HEADS)
     torch.manual_seed(1)
     for name, parameter in model.named_parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
         if "norm" in name and name.endswith("weight"):
             parameter.data *= 0.7 + 0.6 * torch.rand_like(parameter)
     return model

@@ -35,15 +35,19 @@ def test_maps(tiny_config, checkpoint, val_args, monkeypatch, tmp_path):
 def expected_maps(config, checkpoint, val_args):
     """Means over channels, from what the encoder's last layer norm returns."""
     model = init_model(str(config), str(checkpoint), device="cpu")
-    tokens = []
+    tokens, sizes = [], []
+    model.backbone.register_forward_hook(
+        lambda module, inputs, output: sizes.append(inputs[0].shape[-2:])
+    )
     model.encoder.layers[-1].norm2.register_forward_hook(
         lambda module, inputs, output: tokens.append(output.detach().numpy())
     )
     for video in json.loads(Path(val_args[0]).read_text())["videos"]:
         common.predict(model, common.read_video(video, val_args[2]))
-    # 64 x 96 pixels are 8 x 12 cells of the first level, row by row.
-    finest = [np.concatenate(list(t), axis=0)[:, : 8 * 12] for t in tokens]
+    # Eight pixels of what the network sees are a cell of the first level, row by row.
+    height, width = (size // 8 for size in sizes[0])
+    finest = [np.concatenate(list(t), axis=0)[:, : height * width] for t in tokens]
     channels = tokens[0].shape[-1]
     assert channels == 64
     means = [sum(f[..., c] for c in range(channels)) / channels for f in finest]
-    return [mean.reshape(4, 8, 12) for mean in means]
+    return [mean.reshape(4, height, width) for mean in means]

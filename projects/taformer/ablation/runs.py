@@ -68,7 +68,7 @@ class Run:
         before = Config.fromfile(path)
         if before.to_dict() != self.settings.to_dict():
             lines = Config.diff(before, self.settings).splitlines()[2:]
-            changes = "\n".join(line for line in lines if line[0] in "+-")
+            changes = "\n".join(line for line in lines if line[:1] in ("+", "-"))
             raise UsageError(
                 f"{self.folder} was made with other settings; give the same options as "
                 f"then, or another --work-dir.\n{changes}"
