@@ -2,10 +2,10 @@ import importlib.util
 
 import pytest
 import torch
-from mmdet.registry import MODELS
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmengine.runner import load_checkpoint
+
+from mmtaformer.utils.inference_stub import init_model
 
 from ..helpers import released
 from ..helpers.converted_models import model_config
@@ -47,10 +47,10 @@ def test_golden_file(tool, tmp_path, capsys):
         if name.startswith("sd/")
     }
     state |= random_state(released.torchvision_resnet50(BODY))
+    neck = {n: s for n, s in released.seqformer().items() if ".input_proj." in n}
+    state |= random_state(neck)  # for a ResNet's channels
     source, target = tmp_path / "released.pth", tmp_path / "out" / "converted.pth"
     torch.save(dict(model=state, epoch=3), source)
-    tool.main(["seqformer", str(source), str(target), "--class-rows", "keep"])
-
     sizes = Sizes(
         dims=meta["embed_dims"],
         heads=meta["num_heads"],
@@ -62,17 +62,17 @@ def test_golden_file(tool, tmp_path, capsys):
         queries=meta["num_queries"],
         classes=meta["num_classes"],
     )
-    config = model_config("seqformer_tiny", sizes)
-    # The reference's neck is for another backbone than that beside it.
-    neck = {**config["neck"], "in_channels": meta["in_channels"]}
-    with DefaultScope.overwrite_default_scope("mmdet"):
-        model = MODELS.build(config)
-        model.neck = MODELS.build(neck)
+    config = write_config(tmp_path / "config.py", "seqformer_tiny", sizes)
+    arguments = ["seqformer", str(source), str(target), "--config", config]
+    tool.main([*arguments, "--class-rows", "keep"])
+
+    model = init_model(config, device="cpu")
     checkpoint = load_checkpoint(model, str(target), strict=True)
     assert checkpoint["meta"]["source"] == "released.pth"
     expected = state["detr.class_embed.2.weight"]
     assert model.bbox_head.cls_branches[2].weight.equal(expected)
     printed = capsys.readouterr().out
+    assert "0 of its own are left at initialization" in printed
     assert "detr.transformer.level_embed -> level_embed" in printed
     assert "epoch: no parameters" in printed
 
