@@ -1,6 +1,6 @@
 """Every link leads somewhere; addresses elsewhere are checked for their form only."""
 
-import importlib
+import pkgutil
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -106,14 +106,8 @@ def _expand(name: str) -> list[str]:
 
 @pytest.mark.parametrize("page", sorted(DOCS.glob("**/*.md")), ids=name_of)
 def test_classes_and_functions_that_are_named_exist(page):
-    for kind, target in roles(page):
-        owner, name = target.rsplit(".", 1)
-        if kind == "meth":
-            module, cls = owner.rsplit(".", 1)
-            parent = getattr(importlib.import_module(module), cls)
-        else:
-            parent = importlib.import_module(owner)
-        assert hasattr(parent, name), target
+    for _, target in roles(page):
+        pkgutil.resolve_name(target)
 
 
 def test_bad_links_are_found(tmp_path):

@@ -225,12 +225,12 @@ ablation.carry_out([Run()], 1, pid.parent)
         os.kill(int(pid.read_text()), 0)
 
 
-def test_real_run(synthvis_root, tmp_path):
+def test_real_run(synthvis_root, tiny_config, tmp_path):
     """Train and test for one epoch with the tools themselves."""
-    shrink = ["model.num_queries=5", "train_dataloader.batch_size=2"]
+    base = ["--base", str(tiny_config)]
     folders = ["--data-root", str(synthvis_root), "--work-dir", str(tmp_path / "w")]
     options = ["--rows", "table3_baseline", "--seeds", "4", "--max-epochs", "1"]
-    ablation.main([*folders, *options, "--cfg-options", *shrink])
+    ablation.main([*base, *folders, *options])
     folder = tmp_path / "w" / "table3_baseline" / "seed_4"
     record = json.loads((folder / "record.json").read_text())
     assert (folder / "train" / "epoch_1.pth").is_file()
