@@ -61,5 +61,6 @@ def inference_video(model: nn.Module, frames: Sequence[np.ndarray]) -> Any:
         data.update(frame_id=list(range(count)), video_id=[0] * count)
         data.update(video_length=[count] * count, ori_video_length=[count] * count)
         batch = pseudo_collate([pipeline(data)])
+    detector: Any = model  # its step is not a tensor to mypy
     with torch.no_grad():
-        return model.test_step(batch)[0]
+        return detector.test_step(batch)[0]
