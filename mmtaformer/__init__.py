@@ -3,20 +3,14 @@
 Importing this package registers every component with mmdet's registries.
 """
 
+from .utils.quiet_import import quiet_import
 from .utils.version_guard import check_stack
 from .version import __version__
 
 check_stack()
 
-from . import (  # noqa: E402
-    datasets,
-    engine,
-    evaluation,
-    models,
-    ops,
-    registry,
-    visualization,
-)
+with quiet_import():
+    from . import datasets, engine, evaluation, models, ops, registry
 
 __all__ = [
     "__version__",
@@ -26,5 +20,4 @@ __all__ = [
     "models",
     "ops",
     "registry",
-    "visualization",
 ]

@@ -39,14 +39,22 @@ cfg = Config.fromfile(sys.argv[1], import_custom_modules=False)
 print(f"{sys.argv[2]}/epoch_{cfg.train_cfg.max_epochs}.pth")' "$1" "$2"
 }
 
+# Whether a checkpoint is there and was written to its end.
+is_whole() {
+    [[ -f "$1" ]] && run -c 'import sys, zipfile
+sys.exit(zipfile.ZipFile(sys.argv[1]).testzip() is not None)' "$1" 2>/dev/null
+}
+
 # train CONFIG WORK_DIR
 train() {
     local config="$1" work_dir="$2" checkpoint
     checkpoint="$(final_checkpoint "$config" "$work_dir")"
-    if [[ -f "$checkpoint" ]]; then
+    if is_whole "$checkpoint"; then
         step "$config is trained: $checkpoint"
         return
     fi
+    # What a run left that was stopped while it wrote; --resume takes the one before.
+    rm -f "$checkpoint"
     step "Training $config (up to 12 minutes on two cores); log in $work_dir"
     run tools/train.py "$config" --work-dir "$work_dir" --resume
 }

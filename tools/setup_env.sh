@@ -73,6 +73,29 @@ compile_jobs() {
     echo $((cores < memory ? cores : memory))
 }
 
+# Stops if PYTHON is not fit, or is another version than the environment has.
+check_asked_python() {
+    local asked existing
+    [[ -n "${PYTHON:-}" ]] || return 0
+    find_python >/dev/null
+    [[ -x "$ENV_PYTHON" ]] || return 0
+    asked="$("$PYTHON" --version 2>&1)"
+    existing="$("$ENV_PYTHON" --version 2>&1)"
+    [[ "$asked" == "$existing" ]] || fail "PYTHON=$PYTHON is $asked, but the" \
+        "environment $ENV_DIR has $existing; leave PYTHON out, delete the" \
+        "environment, or name another one: MMTAFORMER_VENV=FOLDER."
+}
+
+# Stops if the environment belongs to another clone of the project, which would lose it.
+check_owner() {
+    local owner
+    [[ -f "$ENV_DIR/mmtaformer-root" ]] || return 0
+    owner="$(<"$ENV_DIR/mmtaformer-root")"
+    [[ ! -d "$owner" || "$owner" -ef "$PROJECT_ROOT" ]] ||
+        fail "the environment $ENV_DIR belongs to the clone $owner; give this one" \
+            "an environment of its own: MMTAFORMER_VENV=FOLDER."
+}
+
 # Prints a fingerprint of everything that decides what is installed.
 setup_fingerprint() {
     (
@@ -145,7 +168,9 @@ setup_env() {
     ENV_DIR="${MMTAFORMER_VENV:-$default}"
     [[ "$ENV_DIR" == /* ]] || ENV_DIR="$PROJECT_ROOT/$ENV_DIR"
     ENV_PYTHON="$ENV_DIR/bin/python"
+    check_asked_python
     [[ -x "$ENV_PYTHON" ]] || make_venv
+    check_owner
     stamp="$ENV_DIR/mmtaformer-setup"
     fingerprint="$(setup_fingerprint "$stack")"
     if [[ -f "$stamp" && "$(<"$stamp")" == "$fingerprint" ]]; then
@@ -159,6 +184,7 @@ setup_env() {
     step "Installing the tools for tests, and mmtaformer itself (1 minute)"
     pip_install --quiet -r "$PROJECT_ROOT/requirements/dev.txt"
     pip_install --quiet --no-deps --no-build-isolation --editable "$PROJECT_ROOT"
+    printf '%s\n' "$PROJECT_ROOT" >"$ENV_DIR/mmtaformer-root"
     printf '%s\n' "$fingerprint" >"$stamp"
 }
 

@@ -15,6 +15,8 @@ from mmtaformer.utils.launch import (
     UsageError,
     add_common_arguments,
     build_runner,
+    check_tested_weights,
+    fetch_weights,
     friendly_errors,
     leave_process_group,
     load_config,
@@ -48,10 +50,27 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         action="store_true",
         help="mixed precision: float16 on an accelerator, bfloat16 on the CPU",
     )
+    parser.add_argument(
+        "--score-thr", type=float, help="lowest score that --show-dir draws"
+    )
+    parser.add_argument(
+        "--fps", type=float, help="frames per second of the videos of --show-dir"
+    )
+    parser.add_argument(
+        "--num-videos", type=int, help="how many videos --show-dir draws, not all"
+    )
+    parser.add_argument(
+        "--partial-weights",
+        action="store_true",
+        help="test although the checkpoint and the model differ in their parameters",
+    )
     add_common_arguments(parser)
     args = parser.parse_args(argv)
     if args.out is not None and Path(args.out).suffix not in (".json", ".pkl"):
         parser.error(f"--out must end with .json or .pkl, but is {args.out}")
+    for name in ("score_thr", "fps", "num_videos"):
+        if getattr(args, name) is not None and args.show_dir is None:
+            parser.error(f"--{name.replace('_', '-')} is about drawing: add --show-dir")
     return args
 
 
@@ -65,12 +84,15 @@ def main(argv: Sequence[str] | None = None) -> None:
         cfg.resume = False
         write_predictions(cfg, args.out, args.format_only)
         if args.show_dir is not None:
-            draw_predictions(cfg, args.show_dir)
+            draw_predictions(cfg, args)
         if args.amp:
             if get_device() == "cpu":
                 warn_of_slow_bfloat16()
             cfg.test_cfg.fp16 = True
-        build_runner(cfg, args.local_rank).test()
+        fetch_weights(cfg, of_parts=False)
+        runner = build_runner(cfg, args.local_rank)
+        check_tested_weights(runner, args.partial_weights)
+        runner.test()
         leave_process_group()
 
 
@@ -102,15 +124,27 @@ def evaluators(cfg: Config) -> list:
     return test_evaluator if isinstance(test_evaluator, list) else [test_evaluator]
 
 
-def draw_predictions(cfg: Config, out_dir: str) -> None:
-    """Write videos of the predictions, through the hook of the config if it has one."""
+def draw_predictions(cfg: Config, args: argparse.Namespace) -> None:
+    """Write videos of the predictions, through the hook of the config if it has one.
+
+    Args:
+        cfg: The config that gets the hook's arguments.
+        args: ``show_dir``, ``score_thr``, ``fps`` and ``num_videos``; what is None is
+            left to the hook.
+    """
     hooks = list(cfg.get("custom_hooks", []))
     drawing = [hook for hook in hooks if hook.type == "VideoVisualizationHook"]
     if not drawing:
         drawing = [dict(type="VideoVisualizationHook")]
         hooks += drawing
+    given = dict(
+        out_dir=args.show_dir,
+        score_thr=args.score_thr,
+        fps=args.fps,
+        num_videos=args.num_videos,
+    )
     for hook in drawing:
-        hook["out_dir"] = out_dir
+        hook.update({name: v for name, v in given.items() if v is not None})
     cfg.custom_hooks = hooks
 
 

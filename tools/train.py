@@ -14,6 +14,8 @@ from mmtaformer.utils.launch import (
     UsageError,
     add_common_arguments,
     build_runner,
+    check_start,
+    fetch_weights,
     friendly_errors,
     leave_process_group,
     load_config,
@@ -61,7 +63,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             enable_lr_scaling(cfg)
         if args.resume is not None:
             resume_from(cfg, args.resume)
-        build_runner(cfg, args.local_rank).train()
+        fetch_weights(cfg)
+        runner = build_runner(cfg, args.local_rank)
+        check_start(runner)
+        runner.train()
         leave_process_group()
 
 

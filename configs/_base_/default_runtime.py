@@ -17,6 +17,7 @@ custom_hooks = [
     dict(type="EpochSeedHook"),
     dict(type="NonFiniteLossHook"),
     dict(type="NumClassCheckHook"),
+    dict(type="ProgressHook"),
 ]
 
 env_cfg = dict(
@@ -29,7 +30,7 @@ vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(
     type="TrackLocalVisualizer", vis_backends=vis_backends, name="visualizer"
 )
-log_processor = dict(type="LogProcessor", window_size=50, by_epoch=True)
+log_processor = dict(type="ShortLogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None
 resume = False

@@ -17,7 +17,7 @@ strategy = dict(
             layers=(
                 "SwinBlock",
                 "SpatioTemporalEncoderLayer",
-                "TemporalAugmentedDecoderLayer",
+                "QueryDecomposedDecoderLayer",
             ),
         ),
     ),

@@ -6,6 +6,8 @@ import numpy as np
 from mmdet.datasets import ConcatDataset
 from mmdet.registry import DATASETS
 
+from mmtaformer.utils.errors import DataError
+
 
 @DATASETS.register_module()
 class ConcatClipDataset(ConcatDataset):
@@ -22,7 +24,7 @@ class ConcatClipDataset(ConcatDataset):
         **kwargs: See :class:`mmdet.datasets.ConcatDataset`.
 
     Raises:
-        ValueError: If the classes of the data sets differ.
+        DataError: If the classes of the data sets differ.
     """
 
     def __init__(self, datasets: list, **kwargs: Any) -> None:
@@ -30,7 +32,7 @@ class ConcatClipDataset(ConcatDataset):
         classes = [tuple(part.metainfo["classes"]) for part in self.datasets]
         for part, names in zip(self.datasets, classes, strict=True):
             if names != classes[0]:
-                raise ValueError(
+                raise DataError(
                     f"{part.ann_file} has the classes {list(names)}, but "
                     f"{self.datasets[0].ann_file} has {list(classes[0])}; give all "
                     "data sets the same metainfo=dict(classes=...)."

@@ -1,6 +1,6 @@
 """Images with instance masks as clips, for pretraining and joint training."""
 
-import os.path as osp
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,6 +8,11 @@ from mmdet.datasets import CocoDataset
 from mmdet.registry import DATASETS
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
+
+from mmtaformer.utils.errors import DataError
+from mmtaformer.ytvis.frames import check_names
+
+from .coco_annotations import read_coco_json
 
 
 @DATASETS.register_module()
@@ -26,13 +31,15 @@ class CocoPseudoClipDataset(CocoDataset):
             is the animal.
         max_instances: Leave out images with more instances, which would take more
             memory than any video; SeqFormer's released code has 25. None keeps all.
+        allow_outside_root: Whether images may lie outside of the image folder, by
+            absolute names or by "..".
         **kwargs: See :class:`mmdet.datasets.CocoDataset`.
 
     Raises:
         FileNotFoundError: If the annotation file is missing.
-        ValueError: If the file has no images, categories or annotations, or an
-            annotation without mask; if ``class_map`` does not fit the file or the
-            classes; or if there is nothing to train on.
+        DataError: If the file breaks the format or an annotation has no mask or a
+            broken one; if ``class_map`` does not fit the file or the classes; or if
+            there is nothing to train on.
     """
 
     def __init__(
@@ -40,8 +47,10 @@ class CocoPseudoClipDataset(CocoDataset):
         *args: Any,
         class_map: Mapping[str, str] | None = None,
         max_instances: int | None = None,
+        allow_outside_root: bool = False,
         **kwargs: Any,
     ) -> None:
+        self.allow_outside_root = allow_outside_root
         self.class_map = class_map
         self.max_instances = max_instances
         super().__init__(*args, **kwargs)
@@ -53,17 +62,24 @@ class CocoPseudoClipDataset(CocoDataset):
             One dict per image, as in mmdet, its instances with ``instance_id``.
         """
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            coco = self._read(path)
-        self.cat2label = self._match_categories(coco.dataset["categories"])
+            content = read_coco_json(path)
+        if not self.allow_outside_root:
+            images = content["images"]
+            names = [dict(id=i["id"], file_names=[i["file_name"]]) for i in images]
+            check_names(names, self.ann_file)
+        self.cat2label = self._match_categories(content["categories"])
         self.cat_ids = list(self.cat2label)
+        annotations = defaultdict(list)
+        for annotation in content["annotations"]:
+            annotations[annotation["image_id"]].append(annotation)
         return [
             self.parse_data_info(
                 dict(
                     raw_img_info={**image, "img_id": image["id"]},
-                    raw_ann_info=coco.imgToAnns.get(image["id"], []),
+                    raw_ann_info=annotations[image["id"]],
                 )
             )
-            for image in coco.dataset["images"]
+            for image in content["images"]
         ]
 
     def parse_data_info(self, raw_data_info: dict) -> dict:
@@ -78,12 +94,6 @@ class CocoPseudoClipDataset(CocoDataset):
         image = super().parse_data_info(raw_data_info)
         instances = [i for i in image["instances"] if not i["ignore_flag"]]
         for number, instance in enumerate(instances):
-            if "mask" not in instance:
-                raise ValueError(
-                    f"{self.ann_file}: an annotation of image {image['img_id']} has no "
-                    "'segmentation'; pseudo clips need instance masks: use COCO's "
-                    "instances_*.json."
-                )
             instance["instance_id"] = number
         image["instances"] = instances
         return image
@@ -99,7 +109,7 @@ class CocoPseudoClipDataset(CocoDataset):
         most = float("inf") if self.max_instances is None else self.max_instances
         kept = [x for x in self.data_list if 0 < len(x["instances"]) <= most]
         if not kept:
-            raise ValueError(
+            raise DataError(
                 f"No image of {self.ann_file} has 1 to {most} instances of the "
                 f"categories that become {list(self.metainfo['classes'])}; correct "
                 "class_map, the class list or max_instances."
@@ -131,22 +141,6 @@ class CocoPseudoClipDataset(CocoDataset):
             dict(video_id=image["img_id"], video_length=1, images=[frame])
         )
 
-    def _read(self, path: str) -> Any:
-        """Read a file with pycocotools, after making sure it can."""
-        if not osp.isfile(path):
-            raise FileNotFoundError(
-                f"The annotation file {path} does not exist; check ann_file and "
-                "data_root."
-            )
-        coco = self.COCOAPI(path)
-        for key in ("images", "categories", "annotations"):
-            if not coco.dataset.get(key):
-                raise ValueError(
-                    f"{path} has no '{key}'; give a file in COCO's format with "
-                    "instance masks, such as instances_train2017.json."
-                )
-        return coco
-
     def _match_categories(
         self, categories: Sequence[Mapping[str, Any]]
     ) -> dict[int, int]:
@@ -160,7 +154,7 @@ class CocoPseudoClipDataset(CocoDataset):
         ):
             unknown = sorted(set(wanted) - set(known))
             if unknown:
-                raise ValueError(
+                raise DataError(
                     f"The class map of {self.ann_file} names {unknown}, but {kind} are "
                     f"{sorted(known)}; correct class_map or the class list."
                 )

@@ -10,9 +10,11 @@ from mmdet.visualization import get_palette
 from mmengine.fileio import LocalBackend, get_file_backend, get_local_path
 from mmengine.logging import print_log
 
-from mmtaformer.ytvis.annotations import read_ytvis_json, select_classes
-from mmtaformer.ytvis.frames import check_frames
+from mmtaformer.utils.errors import DataError
+from mmtaformer.ytvis.annotations import check_annotations, select_classes
+from mmtaformer.ytvis.frames import check_frames, check_names
 from mmtaformer.ytvis.instances import parse_instances
+from mmtaformer.ytvis.json_files import read_json
 
 
 @DATASETS.register_module()
@@ -35,22 +37,33 @@ class YTVISDataset(BaseVideoDataset):
     - The official validation and test files, which have no annotations, need
       ``test_mode=True``.
 
-    All that can be checked before training starts is checked here.
+    All that can be checked before training starts is checked here, every mask too.
 
     Args:
-        check_files: Whether to check that every frame is on disk, and that the first
-            frame of each video has the size that the file says.
+        check_files: Whether to look at the disk: every frame must be there, under the
+            image folder, and the first frame of each video must have the size that
+            the file says.
+        allow_outside_root: Whether frames may lie outside of the image folder, by
+            absolute names, by ".." or by links that lead out of it. Whoever wrote the
+            file can then have any image of this machine read.
         **kwargs: See :class:`mmdet.datasets.BaseVideoDataset`. ``ann_file`` and
             ``data_prefix=dict(img_path=...)`` are relative to ``data_root``.
 
     Raises:
         FileNotFoundError: If the annotation file or a frame is missing.
-        ValueError: If the file breaks the format or does not fit its images, if the
+        DataError: If the file breaks the format or does not fit its images, if the
             class list does not fit the file, or if there is nothing to train on.
     """
 
-    def __init__(self, *args: Any, check_files: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        check_files: bool = True,
+        allow_outside_root: bool = False,
+        **kwargs: Any,
+    ) -> None:
         self.check_files = check_files
+        self.allow_outside_root = allow_outside_root
         super().__init__(*args, **kwargs)
 
     def load_data_list(self) -> list[dict]:
@@ -63,7 +76,8 @@ class YTVISDataset(BaseVideoDataset):
             (see :func:`parse_instances`).
         """
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            content = read_ytvis_json(path)
+            content = read_json(path, "annotation file")
+        content = check_annotations(content, self.ann_file)
         classes, self.cat2label = select_classes(
             content["categories"], self._metainfo.get("classes"), self.ann_file
         )
@@ -71,8 +85,10 @@ class YTVISDataset(BaseVideoDataset):
         self._metainfo["classes"] = classes
         self._metainfo.setdefault("palette", _make_palette(len(classes)))
         folder = self.data_prefix.get("img_path", "")
+        if not self.allow_outside_root:
+            check_names(content["videos"], self.ann_file)
         if self.check_files and _is_local(folder, self.backend_args):
-            check_frames(content["videos"], folder)
+            check_frames(content["videos"], folder, self.allow_outside_root)
 
         instances = self._parse_annotations(content)
         data_list, num_images = [], 0
@@ -93,7 +109,7 @@ class YTVISDataset(BaseVideoDataset):
             return self.data_list
         kept = [video for video in self.data_list if _has_target(video)]
         if not kept:
-            raise ValueError(
+            raise DataError(
                 f"{self.ann_file} has no instance of the classes "
                 f"{list(self._metainfo['classes'])} to train on: use the annotated "
                 "training file (the official validation and test files have no "
@@ -119,11 +135,7 @@ class YTVISDataset(BaseVideoDataset):
             if label is None:
                 continue
             video = videos[annotation["video_id"]]
-            try:
-                parsed = parse_instances(annotation, video, label)
-            except ValueError as error:
-                raise ValueError(f"{self.ann_file}: {error}") from error
-            instances[video["id"]].append(parsed)
+            instances[video["id"]].append(parse_instances(annotation, video, label))
         return instances
 
     def _parse_video(

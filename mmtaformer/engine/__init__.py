@@ -5,8 +5,10 @@ from .hooks import (
     EpochSeedHook,
     MainProcessLoggerHook,
     NonFiniteLossHook,
+    ProgressHook,
     VideoVisualizationHook,
 )
+from .log_processor import ShortLogProcessor
 from .sharded_training_strategy import ShardedTrainingStrategy
 
 __all__ = [
@@ -14,6 +16,8 @@ __all__ = [
     "EpochSeedHook",
     "MainProcessLoggerHook",
     "NonFiniteLossHook",
+    "ProgressHook",
     "ShardedTrainingStrategy",
+    "ShortLogProcessor",
     "VideoVisualizationHook",
 ]

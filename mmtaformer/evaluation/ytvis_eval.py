@@ -7,11 +7,17 @@ from typing import Any
 
 import numpy as np
 from mmdet.evaluation.functional import YTVIS, YTVISeval, ytviseval
-from pycocotools import mask as mask_utils
-from terminaltables import AsciiTable
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
+from mmtaformer.utils.errors import UsageError
 from mmtaformer.ytvis.annotations import select_classes
-from mmtaformer.ytvis.results import PathType, load_ground_truth, load_results, to_rle
+from mmtaformer.ytvis.checks import is_integer
+from mmtaformer.ytvis.json_files import PathType
+from mmtaformer.ytvis.results import load_ground_truth, load_results
+from mmtaformer.ytvis.rle import area
 
 from .removed_aliases import restore_numpy_aliases
 
@@ -48,13 +54,12 @@ def evaluate_ytvis(
 
     Raises:
         FileNotFoundError: If a file does not exist.
-        ValueError: If a file is malformed or the two do not belong together.
+        DataError: If a file is malformed or the two do not belong together.
+        UsageError: If ``max_dets`` are not positive numbers.
     """
+    max_dets = check_max_dets(max_dets)
     ground_truth = load_ground_truth(gt)
     entries = load_results(results, ground_truth)
-    max_dets = sorted(set(max_dets))
-    if not max_dets or max_dets[0] < 1:
-        raise ValueError(f"max_dets must be positive numbers, but is {max_dets}.")
     names = {c["id"]: c["name"] for c in ground_truth["categories"]}
     if classes is not None:
         categories = ground_truth["categories"]
@@ -83,6 +88,21 @@ def evaluate_ytvis(
     }
 
 
+def check_max_dets(max_dets: Sequence[int]) -> list[int]:
+    """Sort the numbers of instances that recall is computed at.
+
+    Args:
+        max_dets: The numbers.
+
+    Raises:
+        UsageError: If there is none, or one is not positive.
+    """
+    numbers = list(max_dets)
+    if not numbers or not all(is_integer(n) and n > 0 for n in numbers):
+        raise UsageError(f"max_dets must be positive numbers, but is {numbers}.")
+    return sorted(set(numbers))
+
+
 def format_tables(result: Mapping[str, Any]) -> str:
     """Format a result of :func:`evaluate_ytvis` for a terminal or a log.
 
@@ -95,21 +115,40 @@ def format_tables(result: Mapping[str, Any]) -> str:
     """
     figures = [key for key, value in result.items() if isinstance(value, float)]
     half = (len(figures) + 1) // 2
-    rows = [["figure", "%", "figure", "%"]]
+    rows = []
     for left in range(half):
         row = []
         for key in figures[left::half]:
             row += [key, _percent(result[key])]
         rows.append(row)
-    overall = AsciiTable(rows, "overall")
-    overall.justify_columns = {1: "right", 3: "right"}
     names = result["category_names"]
-    rows = [["id", "category", "AP %"]]
-    for category_id, ap in result["per_category_AP"].items():
-        rows.append([str(category_id), names[category_id], _percent(ap)])
-    per_category = AsciiTable(rows, "per category")
-    per_category.justify_columns = {0: "right", 2: "right"}
-    return f"{overall.table}\n\n{per_category.table}"
+    per_category = [
+        [str(category_id), names[category_id], _percent(ap)]
+        for category_id, ap in result["per_category_AP"].items()
+    ]
+    return "\n".join(
+        [
+            _table("overall", ["figure", "%>", "figure", "%>"], rows),
+            _table("per category", ["id>", "category", "AP %>"], per_category),
+        ]
+    )
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Draw a table in plain characters; ``>`` ends the names of columns of numbers."""
+    table = Table(title=title, box=box.ASCII)
+    for column in columns:
+        table.add_column(
+            column.removesuffix(">"),
+            justify="right" if column.endswith(">") else "left",
+            no_wrap=True,
+        )
+    for row in rows:
+        table.add_row(*map(escape, row))
+    console = Console(file=io.StringIO(), width=200, color_system=None)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
 
 
 def _percent(value: float | None) -> str:
@@ -122,12 +161,13 @@ def _evaluation_copy(ground_truth: Mapping[str, Any]) -> dict[str, Any]:
     It stores the annotation's id as the mark of a match, where 0 stands for "no
     match", and needs ``areas`` and ``iscrowd``.
     """
-    videos = {video["id"]: video for video in ground_truth["videos"]}
     annotations = []
     for number, annotation in enumerate(ground_truth["annotations"], start=1):
-        rles = _rles(annotation, videos[annotation["video_id"]])
-        areas = annotation.get("areas") or [
-            rle and int(mask_utils.area(rle)) for rle in rles
+        rles = annotation["segmentations"]
+        given = annotation.get("areas") or [None] * len(rles)
+        areas = [
+            area(rle) if size is None else size
+            for rle, size in zip(rles, given, strict=True)
         ]
         annotations.append(
             {
@@ -146,22 +186,8 @@ def _results_api(gt_api: YTVIS, entries: Sequence[Mapping[str, Any]]) -> YTVIS:
     """Index the results; ``loadRes`` itself fails on an empty list."""
     if not entries:
         return YTVIS({**gt_api.dataset, "annotations": []})
-    return gt_api.loadRes(
-        [
-            {
-                "video_id": entry["video_id"],
-                "category_id": entry["category_id"],
-                "score": entry["score"],
-                "segmentations": _rles(entry, gt_api.vids[entry["video_id"]]),
-            }
-            for entry in entries
-        ]
-    )
-
-
-def _rles(entry: Mapping[str, Any], video: Mapping[str, Any]) -> list[Any]:
-    size = video["height"], video["width"]
-    return [to_rle(mask, *size) for mask in entry["segmentations"]]
+    keys = ("video_id", "category_id", "score", "segmentations")
+    return gt_api.loadRes([{key: entry[key] for key in keys} for entry in entries])
 
 
 def _summarize(evaluator: YTVISeval, max_dets: Sequence[int]) -> dict[str, float]:
@@ -176,12 +202,12 @@ def _summarize(evaluator: YTVISeval, max_dets: Sequence[int]) -> dict[str, float
     for threshold in (0.5, 0.75):
         at = np.isclose(thresholds, threshold)
         figures[f"AP{100 * threshold:.0f}"] = _mean(precision[at, :, :, 0, -1])
-    for name, area in _AREAS.items():
-        figures[f"AP_{name}"] = _mean(precision[:, :, :, area, -1])
+    for name, index in _AREAS.items():
+        figures[f"AP_{name}"] = _mean(precision[:, :, :, index, -1])
     for index, count in enumerate(max_dets):
         figures[f"AR{count}"] = _mean(recall[:, :, 0, index])
-    for name, area in _AREAS.items():
-        figures[f"AR_{name}"] = _mean(recall[:, :, area, -1])
+    for name, index in _AREAS.items():
+        figures[f"AR_{name}"] = _mean(recall[:, :, index, -1])
     return figures
 
 

@@ -9,11 +9,12 @@ from mmdet.registry import METRICS
 from mmengine.evaluator import BaseMetric
 from mmengine.logging import print_log
 
+from mmtaformer.utils.errors import DataError, UsageError
 from mmtaformer.ytvis.annotations import select_classes
 from mmtaformer.ytvis.predictions import frames_to_results
 from mmtaformer.ytvis.results import ResultsChecker, load_ground_truth, save_results
 
-from .ytvis_eval import evaluate_ytvis, format_tables
+from .ytvis_eval import check_max_dets, evaluate_ytvis, format_tables
 
 
 @METRICS.register_module()
@@ -37,8 +38,10 @@ class YTVISMetric(BaseMetric):
 
     Raises:
         FileNotFoundError: If ``ann_file`` does not exist.
-        ValueError: If ``ann_file`` is malformed, or ``format_only`` comes without
-            ``outfile_prefix``.
+        DataError: If ``ann_file`` is malformed; so a broken mask is found before
+            training, not in the validation after the first epoch.
+        UsageError: If ``format_only`` comes without ``outfile_prefix``, or
+            ``max_dets`` are not positive numbers.
     """
 
     default_prefix = "youtube_vis"
@@ -56,14 +59,14 @@ class YTVISMetric(BaseMetric):
     ) -> None:
         super().__init__(collect_device, prefix, collect_dir)
         if format_only and outfile_prefix is None:
-            raise ValueError(
+            raise UsageError(
                 "format_only=True writes results and does nothing else, so it needs "
                 "outfile_prefix, such as 'work_dirs/results'."
             )
         self.ann_file = ann_file
         self.outfile_prefix = outfile_prefix
         self.format_only = format_only
-        self.max_dets = tuple(max_dets)
+        self.max_dets = tuple(check_max_dets(max_dets))
         self.per_class = per_class
         # Masks of the ground truth are read again when they are needed: they are
         # large, and every process has a copy of this object.
@@ -71,6 +74,28 @@ class YTVISMetric(BaseMetric):
         self._checker = ResultsChecker(ground_truth)
         self._categories = ground_truth["categories"]
         self._category_ids = [category["id"] for category in self._categories]
+
+    @classmethod
+    def figure_names(
+        cls,
+        max_dets: Sequence[int] = (1, 10, 100),
+        format_only: bool = False,
+        prefix: str | None = None,
+        **kwargs: Any,
+    ) -> list[str]:
+        """Return the names of the figures that a metric with these arguments reports.
+
+        Args:
+            max_dets: See the class.
+            format_only: See the class.
+            prefix: See the class.
+            kwargs: Other arguments of the class, which change nothing.
+        """
+        if format_only:
+            return []
+        averages = ["AP", "AP50", "AP75", *(f"AP_{area}" for area in "sml")]
+        recalls = [f"AR{n}" for n in max_dets] + [f"AR_{area}" for area in "sml"]
+        return [f"{prefix or cls.default_prefix}/{n}" for n in (*averages, *recalls)]
 
     @property
     def dataset_meta(self) -> dict | None:
@@ -93,15 +118,15 @@ class YTVISMetric(BaseMetric):
                 :func:`frames_to_results` for what its frames hold.
 
         Raises:
-            ValueError: If a video is not in ``ann_file``, or is not whole.
+            DataError: If a video is not in ``ann_file``, or is not whole.
         """
         for sample in data_samples:
             frames = sample["video_data_samples"]
             video_id = frames[0].get("video_id")
             self._check_video(video_id, len(frames))
             entries = frames_to_results(frames, video_id, self._category_ids)
-            self._checker.check(entries, f"predictions of video {video_id}")
-            self.results.append((video_id, entries))
+            name = f"predictions of video {video_id}"
+            self.results.append((video_id, self._checker.check(entries, name)))
 
     def evaluate(self, size: int) -> dict:
         """Collect the results of all processes and evaluate them.
@@ -148,13 +173,13 @@ class YTVISMetric(BaseMetric):
 
     def _check_video(self, video_id: int, num_frames: int) -> None:
         if video_id not in self._checker.videos:
-            raise ValueError(
+            raise DataError(
                 f"video {video_id} is not in {self.ann_file}; dataset and evaluator "
                 "must have the same ann_file."
             )
         length = len(self._checker.videos[video_id]["file_names"])
         if num_frames != length:
-            raise ValueError(
+            raise DataError(
                 f"got {num_frames} frames of video {video_id}, which has {length} in "
                 f"{self.ann_file}; the metric needs whole videos, so load all frames "
                 "in the test pipeline."

@@ -44,10 +44,8 @@ def composed_attention(
     """
     dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
     frames = attention_logits.shape[1]
-    spans = [
-        _existing(r + first_frame, frames, value.shape[1]) for r in relative_frames
-    ]
-    weights = _attention_weights(attention_logits.to(dtype), spans)
+    spans = existing_frames(frames, value.shape[1], relative_frames, first_frame)
+    weights = normalized_weights(attention_logits.to(dtype), spans)
     scale, origin = _location_terms(
         reference_points.to(dtype), spatial_shapes, sampling_offsets.shape[-2]
     )
@@ -70,13 +68,22 @@ def composed_attention(
     return output.to(value.dtype)
 
 
-def _existing(shift: int, frames: int, value_frames: int) -> tuple[int, int]:
-    """The query frames i, as start and stop, whose i + shift is a value frame."""
-    start = min(max(-shift, 0), frames)
-    return start, max(min(value_frames - shift, frames), start)
+def existing_frames(
+    frames: int, value_frames: int, relative_frames: Sequence[int], first_frame: int
+) -> list[tuple[int, int]]:
+    """For each relative frame the query frames, as start and stop, that have it.
+
+    Query frame i has relative frame r if i + first_frame + r is a value frame.
+    """
+    spans = []
+    for relative in relative_frames:
+        shift = first_frame + relative
+        start = min(max(-shift, 0), frames)
+        spans.append((start, max(min(value_frames - shift, frames), start)))
+    return spans
 
 
-def _attention_weights(logits: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
+def normalized_weights(logits: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
     """Softmax over R*L*P of (B, Tq, Lq, M, R, L, P), without missing frames.
 
     Where no frame exists at all the weights mean nothing, and nobody uses them.

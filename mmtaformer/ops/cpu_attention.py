@@ -1,70 +1,32 @@
-"""The fused CPU operator, registered with ``torch.library``.
+"""The CPU operator, registered with ``torch.library``.
 
-Softmax, location arithmetic and sampling happen inside the kernels, so that neither
-sampling locations nor attention weights are stored. The backward pass recomputes them.
+Location arithmetic and sampling happen inside the kernels of ``cpu_attention.cpp``, so
+that no sampling locations are stored. The backward pass computes them, and the softmax,
+again.
 """
 
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .composed_attention import compute_dtype
-from .parallel import parallel_for
+from .composed_attention import compute_dtype, existing_frames, normalized_weights
 
-# Work that is worth handing to another thread: it takes some 100 microseconds.
-_SAMPLES_PER_CHUNK = 4096
-_NUMBERS_PER_CHUNK = 2**16
 # From here on it was faster to bring the values of a head together first.
 _SAMPLES_PER_TOKEN = 16
 
 
-def _array(tensor: Tensor, dtype: torch.dtype) -> np.ndarray:
-    return tensor.detach().to(dtype).contiguous().numpy()
+def _laid_out(value: Tensor, attention_logits: Tensor) -> Tensor:
+    """``value`` (B, Tv, S, M, D) as the kernels read it, and write its gradient.
 
-
-def _is_heads_first(tokens: int, attention_logits: Tensor) -> bool:
-    """Whether the values are laid out as (B, Tv, M, S, D) instead of (B, Tv, S, M, D).
-
-    Then what a head samples for neighbouring queries stays in cache, which pays for
-    the copy where a row is sampled often: in the encoder, not in the decoder.
+    Contiguous. Where a token is sampled often, in the encoder, (B, Tv, M, S, D) is, so
+    that what a head samples for neighbouring queries stays in cache.
     """
     _, _, queries, _, *samples = attention_logits.shape
-    return queries * math.prod(samples) >= _SAMPLES_PER_TOKEN * tokens
-
-
-def _laid_out(value: Tensor, heads_first: bool, dtype: torch.dtype) -> np.ndarray:
-    """Contiguous, copied only if necessary."""
-    value = value.detach().transpose(2, 3) if heads_first else value.detach()
-    value = value.to(dtype)
-    if value.is_contiguous():
-        return value.numpy()
-    result = torch.empty(value.shape, dtype=dtype)
-    parts = value.shape[: 3 if heads_first else 2]  # frames, and heads
-    smallest_chunk = _NUMBERS_PER_CHUNK // value.shape[len(parts) :].numel() + 1
-    parallel_for(
-        _copy, parts.numel(), smallest_chunk, value.numpy(), result.numpy(), parts
-    )
-    return result.numpy()
-
-
-def _copy(
-    start: int, stop: int, source: np.ndarray, target: np.ndarray, parts: Sequence[int]
-) -> None:
-    # Not by PyTorch, whose threads would spin for a while and slow the kernels down.
-    for item in range(start, stop):
-        index = np.unravel_index(item, parts)
-        np.copyto(target[index], source[index])
-
-
-def _unexpanded(references: Tensor) -> Tensor:
-    """Expanded dimensions back to size 1, so that they are not copied."""
-    for dim in range(references.dim() - 1):
-        if references.stride(dim) == 0 and references.size(dim) > 1:
-            references = references.narrow(dim, 0, 1)
-    return references
+    if queries * math.prod(samples) >= _SAMPLES_PER_TOKEN * value.shape[2]:
+        return value.transpose(2, 3).contiguous().transpose(2, 3)
+    return value.contiguous()
 
 
 def _kernel_inputs(
@@ -75,18 +37,20 @@ def _kernel_inputs(
     spatial_shapes: Sequence[int],
     relative_frames: Sequence[int],
     first_frame: int,
-) -> tuple[np.ndarray | int, ...]:
+) -> tuple[Tensor | Sequence[int] | int, ...]:
     """The arguments that both kernels share, in their layout and one dtype."""
     dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
-    heads_first = _is_heads_first(value.shape[2], attention_logits)
+    references = reference_points.to(dtype)
+    spans = existing_frames(
+        attention_logits.shape[1], value.shape[1], relative_frames, first_frame
+    )
     return (
-        _laid_out(value, heads_first, dtype),
-        heads_first,
-        np.array(spatial_shapes, np.int64).reshape(-1, 2),
-        _array(_unexpanded(reference_points), dtype),
-        _array(sampling_offsets.flatten(5), dtype),
-        _array(attention_logits.flatten(5), dtype),
-        np.array(relative_frames, np.int64),
+        _laid_out(value.to(dtype), attention_logits),
+        spatial_shapes,
+        references if references.stride(-1) == 1 else references.contiguous(),
+        sampling_offsets.to(dtype).contiguous(),
+        normalized_weights(attention_logits.to(dtype), spans),
+        relative_frames,
         first_frame,
     )
 
@@ -104,8 +68,8 @@ def attention(
     spatial_shapes: Sequence[int],
     relative_frames: Sequence[int],
     first_frame: int,
-) -> tuple[Tensor, Tensor]:
-    """The attention on the CPU.
+) -> Tensor:
+    """The attention on the CPU, where ``cpu_library.is_available()``.
 
     Args:
         value ... attention_logits: as for
@@ -114,33 +78,20 @@ def attention(
         relative_frames, first_frame: as above.
 
     Returns:
-        The result (B, Tq, Lq, M*D) and, for the backward pass, the logarithm of the
-        softmax denominator (B, Tq, Lq, M).
+        (B, Tq, Lq, M*D).
     """
-    from . import cpu_kernels  # Numba is imported at the first call
-
-    inputs = _kernel_inputs(
-        value,
-        reference_points,
-        sampling_offsets,
-        attention_logits,
-        spatial_shapes,
-        relative_frames,
-        first_frame,
+    output = torch.ops.mmtaformer_cpu.forward(
+        *_kernel_inputs(
+            value,
+            reference_points,
+            sampling_offsets,
+            attention_logits,
+            spatial_shapes,
+            relative_frames,
+            first_frame,
+        )
     )
-    clips, frames, queries, heads = attention_logits.shape[:4]
-    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
-    output = torch.empty((clips, frames, queries, heads, value.shape[-1]), dtype=dtype)
-    log_sums = torch.empty((clips, frames, queries, heads), dtype=dtype)
-    parallel_for(
-        cpu_kernels.forward,
-        log_sums.numel(),
-        max(_SAMPLES_PER_CHUNK // attention_logits.shape[4:].numel(), 1),
-        *inputs,
-        output.numpy(),
-        log_sums.numpy(),
-    )
-    return output.flatten(3).to(value.dtype), log_sums
+    return output.flatten(3).to(value.dtype)
 
 
 @attention.register_fake
@@ -152,11 +103,9 @@ def _(
     spatial_shapes: Sequence[int],
     relative_frames: Sequence[int],
     first_frame: int,
-) -> tuple[Tensor, Tensor]:
-    dtype = compute_dtype(value, reference_points, sampling_offsets, attention_logits)
+) -> Tensor:
     shape = attention_logits.shape[:4]
-    output = value.new_empty((*shape[:3], shape[3] * value.shape[-1]))
-    return output, value.new_empty(shape, dtype=dtype)
+    return value.new_empty((*shape[:3], shape[3] * value.shape[-1]))
 
 
 @torch.library.custom_op(
@@ -166,8 +115,6 @@ def _(
 )
 def attention_backward(
     grad_output: Tensor,
-    output: Tensor,
-    log_sums: Tensor,
     value: Tensor,
     reference_points: Tensor,
     sampling_offsets: Tensor,
@@ -178,8 +125,6 @@ def attention_backward(
     reference_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of the four tensors; that of the reference points only on request."""
-    from . import cpu_kernels
-
     inputs = _kernel_inputs(
         value,
         reference_points,
@@ -189,32 +134,21 @@ def attention_backward(
         relative_frames,
         first_frame,
     )
-    clips, value_frames, tokens, heads, channels = value.shape
-    dtype = log_sums.dtype
-    heads_first = _is_heads_first(tokens, attention_logits)
-    grad_value = torch.empty(inputs[0].shape, dtype=dtype)
-    grad_positions = torch.empty(sampling_offsets.shape, dtype=dtype)
-    grad_logits = torch.empty(attention_logits.shape, dtype=dtype)
-    for i, frame in enumerate(range(first_frame, first_frame + output.shape[1])):
-        for j, relative in enumerate(relative_frames):
-            if not 0 <= frame + relative < value_frames:  # the kernel skips these
-                grad_positions[:, i, :, :, j] = 0
-                grad_logits[:, i, :, :, j] = 0
-    samples = attention_logits.shape[2] * attention_logits.shape[4:].numel()
-    by_head = (*attention_logits.shape[:4], channels)
-    parallel_for(
-        cpu_kernels.backward,
-        clips * value_frames * heads,
-        max(_SAMPLES_PER_CHUNK // max(samples, 1), 1),
-        *inputs,
-        _array(output, dtype).reshape(by_head),
-        log_sums.numpy(),
-        _array(grad_output, dtype).reshape(by_head),
-        grad_value.numpy(),
-        grad_positions.flatten(5).numpy(),
-        grad_logits.flatten(5).numpy(),
+    weights = inputs[4]
+    grad_value, grad_positions, grad_weights = torch.ops.mmtaformer_cpu.backward(
+        grad_output.to(weights.dtype).contiguous(), *inputs
     )
-    sizes = torch.tensor(spatial_shapes, dtype=dtype).view(-1, 2).flip(1)
+    spans = existing_frames(
+        weights.shape[1], value.shape[1], relative_frames, first_frame
+    )
+    for r, (start, stop) in enumerate(spans):  # the kernel skips what does not exist
+        for grad in (grad_positions, grad_weights):
+            grad[:, :start, :, :, r] = 0
+            grad[:, stop:, :, :, r] = 0
+    grad_logits = torch.ops.aten._softmax_backward_data(
+        grad_weights.flatten(4), weights.flatten(4), -1, weights.dtype
+    )
+    sizes = weights.new_tensor(spatial_shapes).view(-1, 2).flip(1)
     grad_reference = reference_points.new_empty(0)
     if reference_grad:
         grad_reference = _reference_grad(
@@ -224,18 +158,16 @@ def attention_backward(
         boxes = reference_points[:, :, :, None, None, :, None, 2:]
         grad_positions *= boxes * sizes[:, None] / (2 * sampling_offsets.shape[-2])
     return (
-        (grad_value.transpose(2, 3) if heads_first else grad_value).to(value.dtype),
+        grad_value.to(value.dtype),
         grad_reference,
         grad_positions.to(sampling_offsets.dtype),
-        grad_logits.to(attention_logits.dtype),
+        grad_logits.view(weights.shape).to(attention_logits.dtype),
     )
 
 
 @attention_backward.register_fake
 def _(
     grad_output: Tensor,
-    output: Tensor,
-    log_sums: Tensor,
     value: Tensor,
     reference_points: Tensor,
     sampling_offsets: Tensor,
@@ -245,12 +177,9 @@ def _(
     first_frame: int,
     reference_grad: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    grad_value = value.new_empty(value.shape)
-    if _is_heads_first(value.shape[2], attention_logits):
-        grad_value = value.new_empty(value.transpose(2, 3).shape).transpose(2, 3)
     reference_shape = reference_points.shape if reference_grad else (0,)
     return (
-        grad_value,
+        torch.empty_like(_laid_out(value, attention_logits)),
         reference_points.new_empty(reference_shape),
         sampling_offsets.new_empty(sampling_offsets.shape),
         attention_logits.new_empty(attention_logits.shape),
@@ -279,12 +208,11 @@ def _reference_grad(
 
 def _setup_context(ctx, inputs, output) -> None:
     *tensors, ctx.spatial_shapes, ctx.relative_frames, ctx.first_frame = inputs
-    ctx.save_for_backward(*output, *tensors)
-    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(*tensors)
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx, grad_output: Tensor | None, _) -> tuple[Tensor | None, ...]:
+def _backward(ctx, grad_output: Tensor | None) -> tuple[Tensor | None, ...]:
     if grad_output is None:
         return (None,) * 7
     reference_grad = ctx.needs_input_grad[1]

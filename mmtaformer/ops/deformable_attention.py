@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from . import cpu_attention, cuda_attention
+from . import cpu_attention, cpu_library, cuda_attention
 from .composed_attention import composed_attention
 
 
@@ -25,10 +25,10 @@ def spatio_temporal_deformable_attention(
     query with no such frame gets exactly zero. Sampling is bilinear, zero outside the
     map, pixel centres at half integers, as in mmcv's ``multi_scale_deformable_attn``.
 
-    One backend per device: fused kernels on the CPU, mmcv's kernel on CUDA, mmcv's
-    PyTorch function elsewhere. All compute in float32, or in float64 if a tensor has
-    it. Under many queries the CPU copies ``value``, unless it is the transpose of a
-    contiguous (B, Tv, M, S, D).
+    One backend per device: kernels in C++ on the CPU, mmcv's kernel on CUDA, mmcv's
+    PyTorch function elsewhere and on a CPU without a compiler. All compute in float32,
+    or in float64 if a tensor has it. Under many queries the CPU copies ``value``,
+    unless it is the transpose of a contiguous (B, Tv, M, S, D).
 
     Args:
         value: (B, Tv, S, M, D), projected values; S = sum of H_l * W_l, levels
@@ -51,14 +51,13 @@ def spatio_temporal_deformable_attention(
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     tensors = (value, reference_points, sampling_offsets, attention_logits)
     _check(*tensors, shapes, relative_frames)
-    if value.device.type == "cpu":
-        output, _ = cpu_attention.attention(
+    if value.device.type == "cpu" and cpu_library.is_available():
+        return cpu_attention.attention(
             *tensors,
             [size for shape in shapes for size in shape],
             list(relative_frames),
             first_frame,
         )
-        return output
     return composed_attention(
         value,
         shapes,

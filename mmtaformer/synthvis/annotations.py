@@ -4,23 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from mmtaformer.ytvis.rle import run_lengths
+
 MIN_VISIBLE_PIXELS = 8  # a smaller rest of an object counts as hidden
-
-
-def encode_rle(mask: np.ndarray) -> dict[str, list[int]]:
-    """Uncompressed run lengths, as in the published YouTube-VIS files.
-
-    Args:
-        mask: (H, W) bool.
-
-    Returns:
-        ``counts``: lengths of runs down the columns, the first one of background;
-        ``size``: H and W.
-    """
-    pixels = np.concatenate([[False], mask.ravel(order="F")])
-    changes = np.flatnonzero(pixels[1:] != pixels[:-1])
-    counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
-    return {"counts": counts.tolist(), "size": list(mask.shape)}
 
 
 def mask_to_bbox(mask: np.ndarray) -> list[float]:
@@ -55,7 +41,7 @@ def annotate(masks: np.ndarray, category_id: int) -> dict[str, Any] | None:
         "height": masks.shape[1],
         "width": masks.shape[2],
         "segmentations": [
-            encode_rle(mask) if seen else None for mask, seen in zip(masks, visible)
+            run_lengths(mask) if seen else None for mask, seen in zip(masks, visible)
         ],
         "bboxes": [
             mask_to_bbox(mask) if seen else None for mask, seen in zip(masks, visible)

@@ -7,11 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
-from mmtaformer.evaluation import encode_masks
-from mmtaformer.ytvis.results import to_rle
+from mmtaformer.ytvis.predictions import encode_masks
+from mmtaformer.ytvis.rle import overlap, to_rles
 
 Color = tuple[int, int, int]
 
@@ -95,7 +94,7 @@ def tracks_from_annotations(
         Track(
             track_id=index,
             name=names[annotation["category_id"]],
-            masks=[to_rle(mask, *size) for mask in annotation["segmentations"]],
+            masks=to_rles(annotation["segmentations"], *size),
             color=track_color(index),
         )
         for index, annotation in enumerate(annotations)
@@ -110,7 +109,8 @@ def tracks_from_results(
     """Make tracks of the submission entries of one video.
 
     Args:
-        results: The entries of this video.
+        results: The entries of this video, with masks as compressed RLEs as
+            :func:`load_results` returns them.
         names: Name of each category id.
         score_thr: Lowest score that is kept.
 
@@ -123,7 +123,7 @@ def tracks_from_results(
         Track(
             track_id=index,
             name=names[entry["category_id"]],
-            masks=[to_rle(mask, 0, 0) for mask in entry["segmentations"]],
+            masks=entry["segmentations"],
             color=track_color(index),
             score=entry["score"],
         )
@@ -210,11 +210,6 @@ def match_colors(
 
 def _track_iou(first: Track, second: Track) -> float:
     """IoU of two tracks over all frames, as the evaluation has it."""
-    intersection = union = 0
-    for a, b in zip(first.masks, second.masks, strict=True):
-        present = [rle for rle in (a, b) if rle]
-        if len(present) == 2:
-            intersection += int(mask_utils.area(mask_utils.merge(present, True)))
-        if present:
-            union += int(mask_utils.area(mask_utils.merge(present, False)))
+    pairs = [overlap(*masks) for masks in zip(first.masks, second.masks, strict=True)]
+    intersection, union = map(sum, zip(*pairs, strict=True))
     return intersection / union if union else 0.0

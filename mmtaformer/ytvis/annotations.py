@@ -1,50 +1,83 @@
 """Reading and checking annotation files in the official YouTube-VIS format."""
 
-import json
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from mmtaformer.utils.errors import DataError
 
-def read_ytvis_json(path: str) -> dict[str, Any]:
+from .checks import (
+    check_crowd,
+    check_length,
+    check_reference,
+    check_size,
+    is_box,
+    is_finite,
+    is_id,
+    is_text,
+    show,
+)
+from .json_files import PathType, read_json
+from .rle import to_rles
+
+_FORMAT = (
+    "give a file in the YouTube-VIS format, an object with 'videos', 'categories' and "
+    "'annotations'."
+)
+
+
+def read_ytvis_json(path: PathType) -> dict[str, Any]:
     """Read an annotation file in the official YouTube-VIS format and check it.
-
-    The official validation and test files have no ``annotations``, or null; the
-    list is empty then.
 
     Args:
         path: Path of the JSON file.
 
     Returns:
-        The content of the file, with the keys ``videos``, ``categories`` and
-        ``annotations``.
+        The content of the file; see :func:`check_annotations`.
 
     Raises:
         FileNotFoundError: If the file does not exist.
-        ValueError: If the file is empty, is not JSON, or breaks the format. The
+        DataError: If the file is empty, is not JSON, or breaks the format. The
             message names the file, the id of the entry and what to do.
     """
-    content = _parse(path)
+    return check_annotations(read_json(path, "annotation file"), str(path))
+
+
+def check_annotations(content: Any, name: str) -> dict[str, Any]:
+    """Check everything in an annotation file that somebody here relies on.
+
+    Args:
+        content: What the file holds.
+        name: How to call it in a message.
+
+    Returns:
+        The content with ``videos``, ``categories`` and ``annotations``, whose masks
+        are compressed RLEs of the video's size, or None. The official validation and
+        test files have no ``annotations``, or null; the list is empty then.
+
+    Raises:
+        DataError: If the format is broken.
+    """
+    if not isinstance(content, Mapping):
+        raise DataError(f"{name} holds a JSON {type(content).__name__}; {_FORMAT}")
     for key in ("videos", "categories"):
         if not isinstance(content.get(key), list) or not content[key]:
-            raise ValueError(
-                f"{path} has no '{key}'; give a file in the YouTube-VIS format, an "
-                "object with 'videos', 'categories' and 'annotations'."
-            )
+            raise DataError(f"{name} has no '{key}'; {_FORMAT}")
     annotations = content.get("annotations")
     if not isinstance(annotations, list | None):
-        raise ValueError(f"{path}: 'annotations' is not a list; correct the file.")
-    content["annotations"] = annotations or []
+        raise DataError(f"{name}: 'annotations' is not a list; correct the file.")
 
+    content = {**content, "annotations": annotations or []}
     for key in ("videos", "categories", "annotations"):
-        _check_ids(content[key], key, path)
+        _check_ids(content[key], key, name)
     for video in content["videos"]:
-        _check_video(video, path)
-    _check_category_names(content["categories"], path)
+        _check_video(video, f"{name}: video {video['id']}")
+    _check_category_names(content["categories"], name)
     videos = {video["id"]: video for video in content["videos"]}
     categories = {category["id"] for category in content["categories"]}
-    for annotation in content["annotations"]:
-        _check_annotation(annotation, videos, categories, path)
+    content["annotations"] = [
+        _check_annotation(annotation, videos, categories, name)
+        for annotation in content["annotations"]
+    ]
     return content
 
 
@@ -66,139 +99,137 @@ def select_classes(
         Categories that were not asked for have no label.
 
     Raises:
-        ValueError: If a class is not in the file, or is named twice.
+        DataError: If a class is not in the file, or is named twice.
     """
     ids = {category["name"]: category["id"] for category in categories}
     if classes is None:
         classes = sorted(ids, key=ids.__getitem__)
     unknown = [name for name in classes if name not in ids]
     if unknown:
-        raise ValueError(
+        raise DataError(
             f"The class list asks for {unknown}, but the categories of {path} are "
             f"{sorted(ids)}; correct metainfo=dict(classes=...), or leave it out to "
             "use the classes of the file."
         )
     if not classes or len(set(classes)) != len(classes):
-        raise ValueError(
+        raise DataError(
             f"The class list {list(classes)} for {path} is empty or names a class "
             "twice; correct metainfo=dict(classes=...)."
         )
     return tuple(classes), {ids[name]: label for label, name in enumerate(classes)}
 
 
-def _parse(path: str) -> dict[str, Any]:
-    """Parse a file that must hold a JSON object."""
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"The annotation file {path} does not exist; check ann_file and data_root."
-        )
-    text = Path(path).read_bytes()
-    if not text.strip():
-        raise ValueError(
-            f"The annotation file {path} is empty; download or generate it again."
-        )
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise ValueError(
-            f"The annotation file {path} is not valid JSON ({error}); it may be "
-            "truncated: download or generate it again."
-        ) from error
-    if not isinstance(content, dict):
-        raise ValueError(
-            f"{path} holds a JSON {type(content).__name__}; give a file in the "
-            "YouTube-VIS format, an object with 'videos', 'categories' and "
-            "'annotations'."
-        )
-    return content
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _check_ids(entries: Sequence[Any], key: str, path: str) -> None:
+def _check_ids(entries: Sequence[Any], key: str, name: str) -> None:
     """Check that each entry has an integer id of its own."""
     seen = set()
     for index, entry in enumerate(entries):
-        if not isinstance(entry, dict) or not _is_int(entry.get("id")):
-            raise ValueError(
-                f"{path}: entry {index} of '{key}' has no integer 'id'; correct the "
+        if not isinstance(entry, Mapping) or not is_id(entry.get("id")):
+            raise DataError(
+                f"{name}: entry {index} of '{key}' has no integer 'id'; correct the "
                 "file."
             )
         if entry["id"] in seen:
-            raise ValueError(
-                f"{path}: id {entry['id']} appears twice in '{key}'; give each entry "
+            raise DataError(
+                f"{name}: id {entry['id']} appears twice in '{key}'; give each entry "
                 "an id of its own."
             )
         seen.add(entry["id"])
 
 
-def _check_video(video: Mapping[str, Any], path: str) -> None:
+def _check_video(video: Mapping[str, Any], where: str) -> None:
     """Check frames and size of an entry of ``videos``."""
-    where = f"{path}: video {video['id']}"
     names = video.get("file_names")
     if not isinstance(names, list) or not names:
-        raise ValueError(
+        raise DataError(
             f"{where} has no 'file_names'; list its frames, relative to the image "
             "folder."
         )
-    if not all(isinstance(name, str) for name in names):
-        raise ValueError(f"{where}: 'file_names' holds more than names; correct it.")
+    if not all(map(is_text, names)):
+        raise DataError(f"{where}: 'file_names' holds more than names; correct it.")
     if video.get("length", len(names)) != len(names):
-        raise ValueError(
-            f"{where} has 'length' {video['length']} but {len(names)} 'file_names'; "
-            "make them agree."
+        raise DataError(
+            f"{where} has 'length' {show(video['length'])} but {len(names)} "
+            "'file_names'; make them agree."
         )
-    size = (video.get("width"), video.get("height"))
-    if not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(
-            f"{where} has width and height {size}; give the size of its frames in "
-            "pixels."
-        )
+    check_size(video, where)
 
 
-def _check_category_names(categories: Sequence[Mapping[str, Any]], path: str) -> None:
+def _check_category_names(categories: Sequence[Mapping[str, Any]], name: str) -> None:
     """Check that each category has a name of its own."""
     seen: dict[str, int] = {}
     for category in categories:
-        name = category.get("name")
-        if not isinstance(name, str):
-            raise ValueError(
-                f"{path}: category {category['id']} has no 'name'; give it one."
+        if not is_text(category.get("name")):
+            raise DataError(
+                f"{name}: category {category['id']} has no 'name' of plain text; give "
+                "it one."
             )
-        if name in seen:
-            raise ValueError(
-                f"{path}: categories {seen[name]} and {category['id']} are both named "
-                f"'{name}'; give each category a name of its own."
+        if category["name"] in seen:
+            raise DataError(
+                f"{name}: categories {seen[category['name']]} and {category['id']} are "
+                f"both named '{category['name']}'; give each category a name of its "
+                "own."
             )
-        seen[name] = category["id"]
+        seen[category["name"]] = category["id"]
 
 
 def _check_annotation(
     annotation: Mapping[str, Any],
     videos: Mapping[int, Mapping[str, Any]],
-    categories: set[int],
-    path: str,
-) -> None:
-    """Check references and lengths of an entry of ``annotations``."""
-    where = f"{path}: annotation {annotation['id']}"
-    for key, known in (("video_id", videos), ("category_id", categories)):
-        value = annotation.get(key)
-        if not _is_int(value) or value not in known:
-            raise ValueError(
-                f"{where} has {key} {value!r}, which is not in the file; correct it, "
-                "or remove the annotation."
+    categories: Collection[int],
+    name: str,
+) -> dict[str, Any]:
+    """Check an entry of ``annotations`` and compress its masks."""
+    where = f"{name}: annotation {annotation['id']}"
+    advice = "the file; correct it, or remove the annotation."
+    check_reference(annotation, "video_id", videos, where, advice)
+    check_reference(annotation, "category_id", categories, where, advice)
+    video = videos[annotation["video_id"]]
+    for side in ("height", "width"):
+        if annotation.get(side, video[side]) not in (video[side], None):
+            raise DataError(
+                f"{where} has {side} {show(annotation[side])}, but video {video['id']} "
+                f"has {video[side]}; make them agree, or leave it out."
             )
-    video_id = annotation["video_id"]
-    length = len(videos[video_id]["file_names"])
-    for key in ("segmentations", "bboxes"):
-        per_frame = annotation.get(key)
-        if key == "bboxes" and per_frame is None:
-            continue
-        if not isinstance(per_frame, list) or len(per_frame) != length:
-            found = len(per_frame) if isinstance(per_frame, list) else "no"
-            raise ValueError(
-                f"{where} has {found} '{key}', but video {video_id} has {length} "
-                "frames; give one per frame, null where the instance is absent."
+    check_crowd(annotation, where)
+    _check_boxes(annotation, video, where)
+    _check_areas(annotation, video, where)
+    check_length(annotation, "segmentations", video, where)
+    names = video["file_names"]
+    rles = to_rles(
+        annotation["segmentations"],
+        video["height"],
+        video["width"],
+        lambda t: f"{where}, video {video['id']}, frame {t} ({names[t]})",
+    )
+    return {**annotation, "segmentations": rles}
+
+
+def _check_boxes(
+    annotation: Mapping[str, Any], video: Mapping[str, Any], where: str
+) -> None:
+    """Boxes are (x, y, width, height), or null."""
+    if annotation.get("bboxes") is None:
+        return
+    check_length(annotation, "bboxes", video, where)
+    for t, box in enumerate(annotation["bboxes"]):
+        if box is not None and not is_box(box):
+            raise DataError(
+                f"{where}, video {video['id']}, frame {t}: the box {show(box)} is not "
+                "[x, y, width, height]; correct it."
+            )
+
+
+def _check_areas(
+    annotation: Mapping[str, Any], video: Mapping[str, Any], where: str
+) -> None:
+    """Areas are numbers of pixels, or null."""
+    if annotation.get("areas") is None:
+        return
+    check_length(annotation, "areas", video, where)
+    for t, area in enumerate(annotation["areas"]):
+        pixels = video["height"] * video["width"]
+        if area is not None and not (is_finite(area) and 0 <= area <= pixels):
+            raise DataError(
+                f"{where}, video {video['id']}, frame {t}: the area {show(area)} is "
+                "not a number of pixels; correct it, or leave 'areas' out."
             )

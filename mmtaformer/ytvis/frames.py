@@ -2,15 +2,17 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+from mmtaformer.utils.errors import DataError
 
-_EXIF_ORIENTATION = 0x0112
-_EXIF_QUARTER_TURNS = (5, 6, 7, 8)
+from .images import read_header, size_message
 
 
-def check_frames(videos: Sequence[Mapping[str, Any]], folder: str) -> None:
+def check_frames(
+    videos: Sequence[Mapping[str, Any]], folder: str, allow_outside: bool = False
+) -> None:
     """Check that every frame exists and that the videos have the size of the JSON.
 
     Folders are listed instead of asking for each file, and of each video only the
@@ -19,39 +21,37 @@ def check_frames(videos: Sequence[Mapping[str, Any]], folder: str) -> None:
     Args:
         videos: The ``videos`` of the annotation file.
         folder: Folder that their ``file_names`` are relative to.
+        allow_outside: Whether frames may be links that lead out of the folder.
 
     Raises:
         FileNotFoundError: If a frame is missing.
-        ValueError: If the first frame of a video is no image or has another size.
+        DataError: If a frame is a link that leads out of the folder, or the first
+            frame of a video is no image or has another size.
     """
-    _check_existence(videos, folder)
+    _check_existence(videos, folder, allow_outside)
     for video in videos:
         path = os.path.join(folder, video["file_names"][0])
-        size = read_image_size(path)
-        if size != (video["width"], video["height"]):
-            raise ValueError(
-                size_message(path, video["id"], size, (video["width"], video["height"]))
-            )
+        name = name_frame(path, video["id"])
+        size, expected = read_header(path, name).size, (video["width"], video["height"])
+        if size != expected:
+            raise DataError(size_message(name, size, expected))
 
 
-def read_image_size(path: str) -> tuple[int, int]:
-    """Read (width, height) in pixels, as displayed, from the header of an image.
+def check_names(videos: Sequence[Mapping[str, Any]], path: str) -> None:
+    """Check that no file name leads out of the image folder by itself.
 
     Args:
-        path: Path of the image.
+        videos: The ``videos`` of the annotation file.
+        path: Path of the file, for the error message.
 
     Raises:
-        ValueError: If the file is not an image.
+        DataError: If a name is absolute or has a part "..".
     """
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            turned = image.getexif().get(_EXIF_ORIENTATION) in _EXIF_QUARTER_TURNS
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(
-            f"{path} is not a readable image; extract or download it again."
-        ) from error
-    return (height, width) if turned else (width, height)
+    for video in videos:
+        for name in video["file_names"]:
+            kinds = PurePosixPath(name), PureWindowsPath(name)
+            if any(kind.anchor or ".." in kind.parts for kind in kinds):
+                raise DataError(_outside(f"{path}: video {video['id']}", name))
 
 
 def name_frame(path: str, video_id: int | None) -> str:
@@ -59,36 +59,29 @@ def name_frame(path: str, video_id: int | None) -> str:
     return path if video_id is None else f"{path} (video {video_id})"
 
 
-def size_message(
-    path: str,
-    video_id: int | None,
-    found: tuple[int, int],
-    expected: tuple[int, int],
-) -> str:
-    """What to tell the user about a frame whose size is not the one of the JSON.
-
-    Args:
-        path: Path of the frame.
-        video_id: Id of its video, if known.
-        found: (width, height) of the image.
-        expected: (width, height) in the annotation file.
-    """
+def _outside(where: str, name: str) -> str:
     return (
-        f"{name_frame(path, video_id)} is {found[0]} x {found[1]} pixels, but the "
-        f"annotation file says {expected[0]} x {expected[1]}; masks would not fit: use "
-        "the frames that were annotated, or correct width and height in the file."
+        f"{where}: the frame {name} lies outside of the image folder; correct "
+        "'file_names', or set allow_outside_root=True in the data set if you trust the "
+        "file."
     )
 
 
-def _check_existence(videos: Sequence[Mapping[str, Any]], folder: str) -> None:
-    listings: dict[str, frozenset[str]] = {}
+def _check_existence(
+    videos: Sequence[Mapping[str, Any]], folder: str, allow_outside: bool
+) -> None:
+    listings: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
     missing = []
     for video in videos:
         for name in video["file_names"]:
             parent, base = os.path.split(os.path.join(folder, name))
             if parent not in listings:
-                listings[parent] = _list_folder(parent)
-            if base not in listings[parent]:
+                listings[parent] = _list_files(parent, folder)
+            inside, outside = listings[parent]
+            if base in outside and not allow_outside:
+                path = os.path.join(parent, base)
+                raise DataError(_outside(f"video {video['id']}", path))
+            if base not in inside and base not in outside:
                 missing.append((video["id"], os.path.join(parent, base)))
     if not missing:
         return
@@ -101,8 +94,24 @@ def _check_existence(videos: Sequence[Mapping[str, Any]], folder: str) -> None:
     )
 
 
-def _list_folder(path: str) -> frozenset[str]:
+def _list_files(path: str, root: str) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the files of a folder, those really under ``root`` and the others.
+
+    Folders, pipes and the like are no frames.
+    """
     try:
-        return frozenset(os.listdir(path or "."))
-    except (FileNotFoundError, NotADirectoryError):
-        return frozenset()
+        with os.scandir(path or ".") as entries:
+            files = [entry for entry in entries if entry.is_file()]
+    except OSError:
+        return frozenset(), frozenset()
+    names = frozenset(entry.name for entry in files)
+    if not _is_inside(path, root):
+        return frozenset(), names
+    links = [entry for entry in files if entry.is_symlink()]
+    outside = frozenset(e.name for e in links if not _is_inside(e.path, root))
+    return names - outside, outside
+
+
+def _is_inside(path: str, root: str) -> bool:
+    """Whether a path leads to a place under a folder, links followed."""
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))

@@ -1,12 +1,14 @@
 """From predictions of whole videos to entries of the official submission format."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
-from pycocotools import mask as mask_utils
+
+from mmtaformer.utils.errors import DataError
+
+from . import rle as codec
 
 
 def encode_masks(masks: Any) -> list[dict[str, Any] | None]:
@@ -20,12 +22,11 @@ def encode_masks(masks: Any) -> list[dict[str, Any] | None]:
         One RLE per mask with ``counts`` as str; None for an empty mask, which the
         official evaluation treats alike.
     """
-    if isinstance(masks, torch.Tensor):
+    if hasattr(masks, "detach"):  # a tensor
         masks = masks.detach().cpu().numpy()
     if isinstance(masks, np.ndarray):
-        stacked = masks.astype(np.uint8).transpose(1, 2, 0)
-        masks = mask_utils.encode(np.asfortranarray(stacked))
-    return [_json_rle(rle) for rle in masks]
+        masks = codec.encode_masks(masks)
+    return [codec.as_json(rle) if codec.area(rle) else None for rle in masks]
 
 
 def frames_to_results(
@@ -48,7 +49,7 @@ def frames_to_results(
         One JSON-serializable dict per instance.
 
     Raises:
-        ValueError: If a frame has no predictions, or an instance twice.
+        DataError: If a frame has no predictions, or an instance twice.
     """
     scores: dict[int, list[float]] = defaultdict(list)
     labels: dict[int, list[int]] = defaultdict(list)
@@ -56,14 +57,14 @@ def frames_to_results(
     for t, frame in enumerate(frames):
         predictions = frame.get("pred_track_instances")
         if predictions is None or predictions.get("masks") is None:
-            raise ValueError(
+            raise DataError(
                 f"frame {t} of video {video_id} has no masks in "
                 "'pred_track_instances'; the model must be one for video instance "
                 "segmentation."
             )
         ids = _to_list(predictions["instances_id"])
         if len(set(ids)) != len(ids):
-            raise ValueError(
+            raise DataError(
                 f"frame {t} of video {video_id} has an instances_id twice ({ids}); "
                 "each instance of a video needs its own."
             )
@@ -84,14 +85,6 @@ def frames_to_results(
         }
         for instance, masks in tracks.items()
     ]
-
-
-def _json_rle(rle: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    if rle is None or not mask_utils.area(rle):
-        return None
-    counts = rle["counts"]
-    counts = counts.decode() if isinstance(counts, bytes) else counts
-    return {"size": [int(length) for length in rle["size"]], "counts": counts}
 
 
 def _to_list(values: Any) -> list[Any]:

@@ -46,7 +46,10 @@ SECTIONS = {
         *("custom_keys", "base_lr_mult", "norm_decay_mult", "bias_decay_mult"),
         *("bias_lr_mult", "flat_decay_mult", "bypass_duplicate"),
     },
-    "test_cfg": {"max_per_video", "encode_masks", "frames_per_chunk", "type"},
+    "test_cfg": {
+        *("max_per_video", "encode_masks", "frames_per_chunk", "return_embeddings"),
+        "type",
+    },
     "filter_cfg": {"filter_empty_gt"},
 }
 

@@ -19,8 +19,6 @@ def tiny_config(name: str = "taformer_tiny", **options) -> Config:
     config.merge_from_dict(
         {
             "num_queries": 8,
-            "backbone.base_channels": 16,
-            "neck.in_channels": [32, 64, 128],
             "test_cfg.encode_masks": False,
         }
     )
@@ -28,13 +26,23 @@ def tiny_config(name: str = "taformer_tiny", **options) -> Config:
     return config
 
 
-def build_tiny(name: str = "taformer_tiny", seed: int = 0, **options):
-    """A small model whose every parameter is off its special initial value."""
+def build_tiny(
+    name: str = "taformer_tiny", seed: int = 0, noise: float = 0.0, **options
+):
+    """A small model as it starts, or with every parameter off its start.
+
+    Args:
+        name: A base config of a small model.
+        seed: Of the random numbers.
+        noise: Standard deviation of what is added to every parameter. Without it boxes
+            do not depend on the image yet.
+        options: Merged into the config by dotted key.
+    """
     torch.manual_seed(seed)
     model = MODELS.build(tiny_config(name, **options)._cfg_dict)
     model.init_weights()
     for parameter in model.parameters():
-        parameter.data += 0.05 * torch.randn_like(parameter)
+        parameter.data += noise * torch.randn_like(parameter)
     return model.eval()
 
 

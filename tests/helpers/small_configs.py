@@ -39,13 +39,11 @@ def small_model(model: Any) -> None:
     backbone = model.backbone
     backbone.init_cfg = None
     if backbone.type == "SwinTransformer":
-        factor = 48 / backbone.embed_dims
         backbone.update(embed_dims=48, depths=(2, 2, 2, 2), window_size=4)
         backbone.convert_weights = False
     else:
-        factor = 8 / backbone.get("base_channels", 64)
         backbone.base_channels = 8
-    model.neck.in_channels = [int(c * factor) for c in model.neck.in_channels]
+    model.neck.pop("in_channels", None)  # follows the backbone
     model.neck.out_channels = EMBED_DIMS
     model.positional_encoding.num_feats = EMBED_DIMS // 2
     for part in (model.encoder, model.decoder, model.bbox_head):

@@ -1,6 +1,10 @@
 """Every config, made small, learns from a batch and predicts on a video."""
 
+import http.server
 import json
+import threading
+import urllib.parse
+import urllib.request
 
 import pytest
 import torch
@@ -92,7 +96,8 @@ def check_step(cfg, model, batch):
     moved = {n for n, p in model.named_parameters() if not torch.equal(p, before[n])}
     assert moved <= trainable
     parts = [{name.partition(".")[0] for name in group} for group in (moved, trainable)]
-    assert parts[0] == parts[1]
+    # The encodings only reach the encoder through weights that start at zero.
+    assert parts[0] | {"level_embed"} == parts[1]
 
 
 def check_video(sample, num_frames):
@@ -102,6 +107,93 @@ def check_video(sample, num_frames):
         result = frame.pred_track_instances
         assert len(result.scores) == len(result.masks) == 10
         assert result.masks[0]["size"] == [*frame.ori_shape] == [SIZE[1], SIZE[0]]
+
+
+# A shipped config per backbone, the address of its weights and one of them.
+STARTS = [
+    (
+        "configs/taformer/taformer_r50_4xb4-6e_youtubevis2019.py",
+        "https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        {"conv1.weight": torch.ones(64, 3, 7, 7)},
+    ),
+    (
+        "configs/seqformer/seqformer_r101_coco-pretrain_8xb2-12e_youtubevis2019.py",
+        "https://download.pytorch.org/models/resnet101-63fe2227.pth",
+        {"conv1.weight": torch.ones(64, 3, 7, 7)},
+    ),
+    (
+        "configs/taformer/taformer_swin-l-p4-w12_4xb4-6e_youtubevis2019.py",
+        "https://github.com/SwinTransformer/storage/releases/download/v1.0.0/"
+        "swin_large_patch4_window12_384_22k.pth",
+        {"model": {"patch_embed.proj.weight": torch.ones(192, 3, 4, 4)}},
+    ),
+]
+
+
+class Ready(Exception):
+    """Everything is built and loaded."""
+
+
+@pytest.fixture
+def network(monkeypatch, tmp_path):
+    """Stands for the network and refuses everything; returns who was asked for."""
+
+    class Refuse(http.server.BaseHTTPRequestHandler):
+        def do_CONNECT(self):
+            asked.append(self.path)
+            self.send_error(403)
+
+        def log_message(self, *args):
+            pass
+
+    asked = []
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Refuse) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("https_proxy", "HTTPS_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.server_port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        monkeypatch.setattr(urllib.request, "_opener", None)
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        yield asked
+        server.shutdown()
+
+
+@pytest.mark.parametrize(("name", "address", "weights"), STARTS)
+def test_config_starts_up_to_the_download(
+    name, address, weights, data, network, tmp_path, load_tool, monkeypatch
+):
+    """Whole models, from the command line, with nothing but the weights missing."""
+    root = data / "youtube_vis_2019"
+    options = [f"{s}_dataloader.dataset.data_root={root}" for s in ("train", "val")]
+    options += [f"val_evaluator.ann_file={root / 'valid.json'}", "load_from=None"]
+    options += [f"{split}_dataloader.num_workers=0" for split in ("train", "val")]
+    options += [
+        f"{split}_dataloader.persistent_workers=False" for split in ("train", "val")
+    ]
+    argv = [str(REPO_ROOT / name), "--work-dir", str(tmp_path), "--cfg-options"]
+    train = load_tool("train.py")
+    with pytest.raises(SystemExit) as exit_info:
+        train.main([*argv, *options])
+    message = str(exit_info.value)
+    assert f"error: The weights {address} could not be downloaded" in message
+    assert "model.backbone.init_cfg.checkpoint=FILE" in message
+    assert network == [urllib.parse.urlparse(address).netloc + ":443"]
+
+    path = tmp_path / "torch" / "hub" / "checkpoints" / address.rpartition("/")[2]
+    torch.save(weights, path)
+
+    def stop(runner, target):
+        raise Ready(runner.model)
+
+    # The last thing that a runner does before its loop runs.
+    monkeypatch.setattr(Runner, "_maybe_compile", stop)
+    with pytest.raises(Ready) as ready:
+        train.main([*argv, *options])
+    model = ready.value.args[0]
+    ones = [p for p in model.backbone.parameters() if p.dim() == 4 and p.eq(1).all()]
+    assert len(ones) == 1
+    assert len(network) == 1
 
 
 ONE_LEVEL = "projects/taformer/configs/table5_taformer_sfl1_tfl1.py"

@@ -15,6 +15,7 @@ from mmengine.runner import Runner
 from mmtaformer.datasets.concat_clips import ConcatClipDataset
 from mmtaformer.datasets.pseudo_clips import CocoPseudoClipDataset
 from mmtaformer.datasets.transforms.pseudo_clip import RepeatFrame
+from mmtaformer.utils.errors import DataError, UsageError
 
 from ..helpers.coco_factory import write_coco
 from ..helpers.ytvis_factory import (
@@ -166,9 +167,9 @@ def test_copies_share_nothing():
     assert [i.sum() for i in clip["img"]] == [0, 0, 12]
     assert box.sum() == 0
     assert clip["video_length"] == [3, 3, 3]
-    with pytest.raises(ValueError, match=r"2 frames.*ClipSample"):
+    with pytest.raises(UsageError, match=r"2 frames.*ClipSample"):
         RepeatFrame(3)(dict(img_id=[0, 1]))
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(UsageError, match="at least 1"):
         TRANSFORMS.build(dict(type="RepeatFrame", num_frames=0))
 
 
@@ -254,13 +255,66 @@ def test_broken_files(tmp_path):
 
     del content["annotations"][0]["segmentation"]
     path.write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="image 1 has no 'segmentation'"):
+    with pytest.raises(ValueError, match="annotation 0 has no 'segmentation'"):
         build_coco(tmp_path, **only_cat)
 
     content["annotations"] = []
     path.write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"train2017.json has no 'annotations'"):
         build_coco(tmp_path, **only_cat)
+
+
+COCO_BREAKAGES = {
+    "no list": (lambda c: c.update(images={}), "has no 'images'"),
+    "image without id": (lambda c: c["images"][0].pop("id"), "entry 0 of 'images'"),
+    "image without size": (
+        lambda c: c["images"][0].update(width="240"),
+        r"image 1 has width and height \('240', 160\)",
+    ),
+    "image outside": (
+        lambda c: c["images"][0].update(file_name="../1.png"),
+        r"video 1: the frame ../1.png lies outside .* allow_outside_root=True",
+    ),
+    "category without name": (
+        lambda c: c["categories"][0].update(name=None),
+        "category .* has no 'name'",
+    ),
+    "unknown image": (
+        lambda c: c["annotations"][0].update(image_id=[1]),
+        r"annotation 0 has image_id \[1\], which is not in the file",
+    ),
+    "box": (
+        lambda c: c["annotations"][0].update(bbox=[1, 2, -3, 4]),
+        r"annotation 0: the box \[1, 2, -3, 4\]",
+    ),
+    "area": (
+        lambda c: c["annotations"][0].update(area=float("nan")),
+        "annotation 0: the area nan",
+    ),
+    "crowd": (
+        lambda c: c["annotations"][0].update(iscrowd="no"),
+        "annotation 0 has 'iscrowd' 'no'",
+    ),
+    "polygon": (
+        lambda c: c["annotations"][0].update(segmentation=[[1, 2, 3, 4]]),
+        "annotation 0: a polygon has 2 points",
+    ),
+    "run lengths": (
+        lambda c: c["annotations"][0]["segmentation"].update(counts="Q1460_"),
+        "annotation 0: the 'counts' of the mask",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", COCO_BREAKAGES)
+def test_broken_entries_are_named(tmp_path, case):
+    breakage, message = COCO_BREAKAGES[case]
+    content = write_coco(tmp_path / "coco", {1: many(1)})
+    breakage(content)
+    path = tmp_path / "coco/annotations/instances_train2017.json"
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError, match=f"instances_train2017.json.*{message}"):
+        build_coco(tmp_path, metainfo=dict(classes=("cat",)))
 
 
 def joint(tmp_path, classes=("cat", "ant")):

@@ -7,6 +7,8 @@ from mmdet.datasets.samplers import TrackImgSampler
 from mmdet.registry import DATASETS
 from pycocotools import mask as mask_utils
 
+from mmtaformer.utils.errors import DataError
+
 from ..helpers.ytvis_factory import (
     COLORS,
     Instance,
@@ -101,6 +103,33 @@ def test_malformed_masks_name_the_file(root):
     (root / "train.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match=r"train.json: annotation 1, video 0, frame 3"):
         build(root)
+
+
+def test_broken_masks_of_unused_classes_are_found_as_well(root):
+    content = json.loads((root / "train.json").read_text())
+    content["annotations"][1]["segmentations"][3]["counts"] = []
+    (root / "train.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=r"annotation 1, video 0, frame 3 \(video0/00"):
+        build(root, metainfo=dict(classes=["ant"]))
+
+
+@pytest.mark.parametrize("kind", ["dots", "absolute", "link"])
+def test_frames_outside_of_the_image_folder_are_refused(root, kind):
+    content = json.loads((root / "train.json").read_text())
+    folder = root / "train/JPEGImages"
+    name = content["videos"][0]["file_names"][1]
+    (folder / name).rename(root / "outside.jpg")
+    if kind == "link":
+        (folder / name).symlink_to(root / "outside.jpg")
+    else:
+        outside = "../../outside.jpg" if kind == "dots" else str(root / "outside.jpg")
+        content["videos"][0]["file_names"][1] = outside
+    (root / "train.json").write_text(json.dumps(content))
+    message = r"video 0: the frame .* lies outside .* allow_outside_root=True"
+    with pytest.raises(DataError, match=message):
+        build(root)
+    dataset = build(root, allow_outside_root=True)
+    assert len(dataset.get_data_info(0)["images"]) == 4
 
 
 def test_missing_images_stop_before_training_unless_told_otherwise(root):

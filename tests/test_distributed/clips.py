@@ -15,7 +15,7 @@ def build_model(name: str = "taformer_tiny", **options):
     Batch norm keeps its statistics; nothing is dropped.
     """
     with DefaultScope.overwrite_default_scope("mmdet"):
-        model = build_tiny(name, **{"backbone.norm_eval": True, **options})
+        model = build_tiny(name, noise=0.05, **{"backbone.norm_eval": True, **options})
     return model.train()
 
 

@@ -7,6 +7,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from mmtaformer.evaluation import evaluate_ytvis, format_tables
+from mmtaformer.utils.errors import UsageError
 
 from ..helpers import toy
 from ..helpers.golden import golden_path
@@ -155,8 +156,9 @@ def test_max_dets():
     assert (result["AR1"], result["AR2"]) == (pytest.approx(0.5), pytest.approx(1))
     assert "AR100" not in result
     assert evaluate_ytvis(gt, results)["AP"] == result["AP"]
-    with pytest.raises(ValueError, match="max_dets"):
-        evaluate_ytvis(gt, results, max_dets=())
+    for wrong in ((), (0, 1), (True,), (1.5,)):
+        with pytest.raises(UsageError, match="max_dets"):
+            evaluate_ytvis(gt, results, max_dets=wrong)
 
 
 def test_classes_restrict_the_evaluation():

@@ -8,6 +8,7 @@ from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import Evaluator
 
 from mmtaformer.evaluation import YTVISMetric, evaluate_ytvis
+from mmtaformer.utils.errors import DataError, UsageError
 
 from ..helpers import toy
 from ..helpers.golden import golden_path
@@ -81,8 +82,20 @@ def test_format_only_writes_a_submission(tmp_path):
     assert names == {"results.json", "results.submission_file.zip"}
     with pytest.raises(ValueError, match="has no annotations"):
         YTVISMetric(str(path))
-    with pytest.raises(ValueError, match="outfile_prefix"):
+    with pytest.raises(UsageError, match="outfile_prefix"):
         YTVISMetric(str(path), format_only=True)
+    with pytest.raises(UsageError, match="max_dets"):
+        YTVISMetric(str(path), outfile_prefix="r", format_only=True, max_dets=[0])
+
+
+def test_broken_masks_are_found_before_training(tmp_path):
+    """The metric is built with the runner, long before it has to evaluate."""
+    gt = toy.ground_truth()
+    gt["annotations"][1]["segmentations"][0]["counts"] = "Q1460_"
+    path = tmp_path / "valid.json"
+    path.write_text(json.dumps(gt))
+    with pytest.raises(DataError, match=r"valid.json: annotation 3, video 7, frame 0"):
+        YTVISMetric(str(path))
 
 
 def test_written_results_evaluate_to_the_same_figures(ann_file, tmp_path):

@@ -3,54 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
 from mmdet.structures.mask import BitmapMasks
-from mmengine.config import Config
 from mmengine.structures import InstanceData
 
-import mmtaformer  # noqa: F401
-from mmtaformer.converters import convert_seqformer
+from mmtaformer.models.detectors.tokens import flatten_maps
 from mmtaformer.models.heads import build_clip_targets
 
-from ..helpers.golden import REPO_ROOT, load_golden
+from ..helpers.golden import golden_path, load_golden
+from ..helpers.seqformer import build_model, renamed
 
 TOLERANCE = 1e-4
-CONFIG = "configs/_base_/models/seqformer_r50.py"
-
-
-def build_model(meta):
-    config = Config(Config.fromfile(REPO_ROOT / CONFIG).model)
-    dims, heads = meta["embed_dims"], meta["num_heads"]
-    ffn = dict(embed_dims=dims, feedforward_channels=meta["feedforward"], ffn_drop=0.0)
-    config.merge_from_dict(
-        {
-            "num_queries": meta["num_queries"],
-            "neck.in_channels": meta["in_channels"],
-            "neck.out_channels": dims,
-            "positional_encoding.num_feats": dims // 2,
-            "encoder.num_layers": meta["encoder_layers"],
-            "encoder.layer_cfg.self_attn_cfg.embed_dims": dims,
-            "encoder.layer_cfg.self_attn_cfg.num_heads": heads,
-            "encoder.layer_cfg.self_attn_cfg.num_points": meta["enc_points"],
-            "encoder.layer_cfg.ffn_cfg": ffn,
-            "decoder.num_layers": meta["decoder_layers"],
-            "decoder.layer_cfg.self_attn_cfg.embed_dims": dims,
-            "decoder.layer_cfg.self_attn_cfg.num_heads": heads,
-            "decoder.layer_cfg.cross_attn_cfg.embed_dims": dims,
-            "decoder.layer_cfg.cross_attn_cfg.num_heads": heads,
-            "decoder.layer_cfg.cross_attn_cfg.num_points": meta["dec_points"],
-            "decoder.layer_cfg.ffn_cfg": ffn,
-            "bbox_head.num_classes": meta["num_classes"],
-            "bbox_head.num_layers": meta["decoder_layers"],
-            "bbox_head.embed_dims": dims,
-            "bbox_head.mask_head.embed_dims": dims,
-        }
-    )
-    for loss in ("loss_cls", "loss_bbox", "loss_iou", "loss_mask", "loss_dice"):
-        config.bbox_head[loss].loss_weight = 1.0
-    return MODELS.build(config._cfg_dict)
+GRADIENT_TOLERANCE = 1e-3
 
 
 def ground_truth(arrays, clip, meta):
@@ -79,10 +44,11 @@ def ground_truth(arrays, clip, meta):
 
 
 def assert_close(actual, expected):
-    """Max abs difference of at most 1e-4."""
+    """Relative to the largest entry: float32 cannot be exact where it is large."""
     expected = torch.from_numpy(np.asarray(expected))
     assert actual.shape == expected.shape
-    assert (actual - expected).abs().max().item() <= TOLERANCE
+    largest = max(1.0, expected.abs().max().item())
+    assert (actual - expected).abs().max().item() <= TOLERANCE * largest
 
 
 @pytest.fixture(scope="module")
@@ -99,20 +65,26 @@ def model(reference):
         for key, value in arrays.items()
         if key.startswith("sd/")
     }
-    state_dict = convert_seqformer(released).state_dict
-    backbone = {k: v for k, v in model.state_dict().items() if k.startswith("backbone")}
-    model.load_state_dict({**state_dict, **backbone}, strict=True)
+    model.load_state_dict(renamed(released), strict=True)
     return model
+
+
+def run(model, meta, arrays, maps):
+    """The encoder's output and the decoder's, from the maps of a backbone."""
+    maps = model.neck(maps)
+    shapes = tuple(tuple(level.shape[-2:]) for level in maps)
+    mask = torch.from_numpy(arrays["in/img_mask"])[:: meta["num_frames"]]
+    features = model.embed(flatten_maps(maps, meta["batch"]), shapes, mask)
+    memory = model.encoder(features)
+    return memory, model.decode(memory)
 
 
 @pytest.fixture(scope="module")
 def forward(reference, model):
     meta, arrays = reference
-    maps = model.neck([torch.from_numpy(arrays[f"in/c{i}"]) for i in (3, 4, 5)])
-    mask = torch.from_numpy(arrays["in/img_mask"])[:: meta["num_frames"]]
     with torch.no_grad():
-        memory = model.encoder(model.embed(maps, meta["batch"], mask))
-        return memory, model.decode(memory)
+        maps = [torch.from_numpy(arrays[f"in/c{i}"]) for i in (3, 4, 5)]
+        return run(model, meta, arrays, maps)
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +182,35 @@ def test_losses(reference, model, forward, samples):
         assert_close(losses[ours], expected)
         checked += 1
     assert checked == len(losses) == 5 * meta["decoder_layers"]
+
+
+def test_gradients(reference, model, samples):
+    """Of the sum of all losses: for every parameter and for the backbone's maps."""
+    meta, arrays = reference
+    path = golden_path("seqformer_tiny_gradients.npz", "MMTAFORMER_GOLDEN_GRADIENTS")
+    with np.load(path) as archive:
+        golden = {key: torch.from_numpy(archive[key]) for key in archive.files}
+    maps = [torch.from_numpy(arrays[f"in/c{i}"]).requires_grad_() for i in (3, 4, 5)]
+    memory, outputs = run(model, meta, arrays, maps)
+    total = sum(model.bbox_head.loss(outputs, memory, samples).values())
+    model.zero_grad()
+    total.backward()
+    assert_close(total.detach(), golden["total"])
+
+    released = {
+        key.removeprefix("grad/"): value
+        for key, value in golden.items()
+        if key.startswith("grad/")
+    }
+    expected = renamed(released)
+    expected |= {f"c{i}": golden[f"grad_in/c{i}"] for i in (3, 4, 5)}
+    actual = {name: p.grad for name, p in model.named_parameters()}
+    actual |= {f"c{i}": level.grad for i, level in zip((3, 4, 5), maps, strict=True)}
+    assert actual.keys() == expected.keys()
+    # A bias ahead of a softmax has the gradient zero, but for rounding.
+    errors = {
+        name: (actual[name] - value).abs().max() / value.abs().max().clamp(min=1e-3)
+        for name, value in expected.items()
+    }
+    wrong = {n: e.item() for n, e in errors.items() if not e <= GRADIENT_TOLERANCE}
+    assert wrong == {}

@@ -6,6 +6,7 @@ from mmdet.registry import MODELS
 from torch import nn
 
 from mmtaformer.models.layers import temporal_sine_encoding
+from mmtaformer.models.structures import ClipFeatures, encoder_reference_points
 
 from ..helpers.golden import load_golden
 
@@ -62,13 +63,16 @@ def attend(attention, reference, fusion):
     kept, attention.fusion = attention.fusion, fusion
     try:
         with torch.no_grad():
-            return attention(
-                x + pos,
-                x,
-                arrays["in/reference_points"],
-                tuple(map(tuple, meta["spatial_shapes"])),
-                torch.from_numpy(arrays["in/padding_mask"]),
+            features = ClipFeatures(
+                tokens=x,
+                spatial_shapes=tuple(map(tuple, meta["spatial_shapes"])),
+                spatial_pos=torch.zeros(1, x.size(2), x.size(3)),
+                temporal_pos=None,
+                reference_points=arrays["in/reference_points"],
+                valid_ratios=arrays["in/valid_ratios"],
+                padding_mask=torch.from_numpy(arrays["in/padding_mask"]),
             )
+            return attention(x + pos, features)
     finally:
         attention.fusion = kept
 
@@ -101,6 +105,13 @@ def test_other_fusions(reference, attention, name, key, prefix):
     fusion = MODELS.build(dict(type=name, embed_dims=meta["embed_dims"]))
     fused = attend(attention, reference, load(fusion, arrays, prefix))
     assert_close(fused, arrays[key])
+
+
+def test_reference_points(reference):
+    meta, arrays = reference
+    shapes = tuple(map(tuple, meta["spatial_shapes"]))
+    points = encoder_reference_points(shapes, arrays["in/valid_ratios"])
+    assert_close(points, arrays["in/reference_points"])
 
 
 def test_temporal_encoding(reference):

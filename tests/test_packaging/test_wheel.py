@@ -33,7 +33,7 @@ def files_of_checkout(folder, patterns):
 def expected_names():
     info = f"mmtaformer-{mmtaformer.__version__}.dist-info"
     names = {f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "licenses/LICENSE")}
-    names |= files_of_checkout("mmtaformer", ["**/*.py"])
+    names |= files_of_checkout("mmtaformer", ["**/*.py", "**/*.cpp"])
     names |= {f"{MIM}/model-index.yml", f"{MIM}/metafile.yml"}
     for folder, patterns in SHIPPED.items():
         names |= {f"{MIM}/{name}" for name in files_of_checkout(folder, patterns)}

@@ -4,12 +4,13 @@ import shutil
 import pytest
 import torch
 
+from mmtaformer.utils.inference_stub import init_model
 from mmtaformer.evaluation import evaluate_ytvis
 from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
-from mmtaformer.utils.inference_stub import init_model
+from mmtaformer.models.structures import ClipFeatures
 from projects.taformer.figures import contribution as tool
 
 from ..helpers.own_annotations import annotate_like
@@ -30,9 +31,15 @@ def encoding():
     reference_points = torch.rand(1, 30, 2, 2)
 
     def run(tokens, first=0, last=None):
-        return layer(
-            tokens[:, first:last], tokens, reference_points, SHAPES, None, first
+        features = ClipFeatures(
+            tokens=tokens,
+            spatial_shapes=SHAPES,
+            spatial_pos=torch.zeros(1, 30, 32),
+            temporal_pos=None,
+            reference_points=reference_points,
+            valid_ratios=torch.ones(1, 2, 2),
         )
+        return layer(tokens[:, first:last], features, first)
 
     return layer, run
 

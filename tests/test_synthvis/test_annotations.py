@@ -5,9 +5,9 @@ from pycocotools import mask as coco_mask
 from mmtaformer.synthvis.annotations import (
     MIN_VISIBLE_PIXELS,
     annotate,
-    encode_rle,
     mask_to_bbox,
 )
+from mmtaformer.ytvis.rle import run_lengths
 
 
 def masks_of_every_kind():
@@ -23,7 +23,7 @@ def masks_of_every_kind():
 
 @pytest.mark.parametrize("mask", masks_of_every_kind())
 def test_run_lengths_decode_to_the_mask(mask):
-    rle = encode_rle(mask)
+    rle = run_lengths(mask)
     decoded = coco_mask.decode(coco_mask.frPyObjects(rle, *rle["size"]))
     np.testing.assert_array_equal(decoded, mask)
     assert all(type(count) is int for count in rle["counts"])

@@ -44,6 +44,7 @@ def test_errors_are_one_sentence(tool, tmp_path):
     for files, message in [
         ((results, gt), "results.json holds a JSON list"),
         ((gt, tmp_path / "none.json"), "none.json does not exist"),
+        ((gt, results, "--max-dets", "0"), "max_dets must be positive"),
     ]:
         with pytest.raises(SystemExit, match=message) as exit_info:
             tool.main([*map(str, files), "--json", str(out)])

@@ -1,10 +1,13 @@
 """The shell scripts, with stand-ins for the programs that they start."""
 
 import os
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from ..helpers.golden import REPO_ROOT
 
@@ -16,8 +19,11 @@ STAND_IN = """#!/usr/bin/env bash
 echo "$*" >>"$CALLS"
 case "$1" in
     --version) echo "Python 3.11.0" ;;
-    -c) case "$2" in *max_epochs*) echo "$4/epoch_12.pth" ;; esac ;;
-    tools/train.py) mkdir -p "$4"; touch "$4/epoch_12.pth" ;;
+    -c) case "$2" in
+        *max_epochs*) echo "$4/epoch_12.pth" ;;
+        *zipfile*) grep -q whole "$3" || exit 1 ;;
+    esac ;;
+    tools/train.py) mkdir -p "$4"; echo whole >"$4/epoch_12.pth" ;;
     tools/test.py) sleep 0.01; touch "$7" ;;
     tools/analysis_tools/browse_results.py) sleep 0.01; touch "${@: -1}" ;;
 esac
@@ -43,7 +49,7 @@ def executable(path: Path, text: str) -> Path:
 @pytest.fixture
 def checkout(tmp_path):
     """A copy of the scripts with an environment whose Python is the stand-in."""
-    root = tmp_path / "a checkout"
+    root = tmp_path / "a b'c"
     (root / "tools").mkdir(parents=True)
     for script in SCRIPTS:
         executable(root / "tools" / script.name, script.read_text())
@@ -104,6 +110,33 @@ def test_quickstart_does_each_step_once(checkout, tmp_path):
     assert called.count("eval_results.py") == 2
 
 
+def test_quickstart_goes_on_after_a_half_written_checkpoint(checkout, tmp_path):
+    calls = tmp_path / "calls"
+    work_dir = checkout / "work_dirs" / "taformer_tiny_synthvis"
+    work_dir.mkdir(parents=True)
+    (work_dir / "epoch_12.pth").write_text("half of i")
+    for expected in (True, False):
+        calls.write_text("")
+        result = bash(checkout / "tools" / "quickstart.sh", CALLS=calls)
+        assert result.returncode == 0, result.stderr
+        assert ("tools/train.py" in calls.read_text()) == expected
+    assert (work_dir / "epoch_12.pth").read_text() == "whole\n"
+
+
+def test_quickstart_knows_whole_checkpoints(tmp_path):
+    """The program that the stand-in above answers for."""
+    script = (TOOLS / "quickstart.sh").read_text()
+    program = script.partition("run -c 'import sys, zipfile")[2].partition("'")[0]
+    whole = tmp_path / "whole.pth"
+    torch.save({"a": torch.ones(1000)}, whole)
+    half = tmp_path / "half.pth"
+    half.write_bytes(whole.read_bytes()[:-500])
+    command = [sys.executable, "-c", f"import sys, zipfile{program}"]
+    for path, status in ((whole, 0), (half, 1)):
+        run = subprocess.run([*command, path], stderr=subprocess.DEVNULL, check=False)
+        assert run.returncode == status
+
+
 def test_run_tests_passes_arguments_on(checkout, tmp_path):
     calls = tmp_path / "calls"
     script = checkout / "tools" / "run_tests.sh"
@@ -160,6 +193,42 @@ def test_unfit_pythons_are_named(checkout, tmp_path):
     assert result.returncode == 1
     assert "python3 is Python 3.8.1" in result.stderr
     assert "PYTHON=/path/to/python3.11" in result.stderr
+
+
+def test_asked_python_is_looked_at_though_an_environment_exists(checkout, tmp_path):
+    script = checkout / "tools" / "setup_env.sh"
+    result = bash(script, PYTHON="/nonexistent", CALLS=tmp_path / "calls")
+    assert result.returncode == 1
+    assert "error: PYTHON=/nonexistent is " in result.stderr
+    assert "Python 3.10, 3.11 or 3.12 is needed." in result.stderr
+    newer = executable(tmp_path / "newer", STAND_IN.replace("3.11.0", "3.12.4"))
+    result = bash(script, PYTHON=newer, CALLS=tmp_path / "calls")
+    assert result.returncode == 1
+    assert f"is Python 3.12.4, but the environment {checkout}/.venv" in result.stderr
+    same = executable(tmp_path / "same", STAND_IN)
+    assert bash(script, PYTHON=same, CALLS=tmp_path / "calls").returncode == 0
+
+
+def test_environment_of_another_clone_is_left_alone(checkout, tmp_path):
+    calls = tmp_path / "calls"
+    script = checkout / "tools" / "setup_env.sh"
+    assert bash(script, CALLS=calls).returncode == 0
+    other = tmp_path / "other"
+    shutil.copytree(checkout, other)
+    shutil.rmtree(other / ".venv")
+    (other / ".venv").symlink_to(checkout / ".venv")
+    calls.write_text("")
+    for environment in ({}, {"MMTAFORMER_VENV": checkout / ".venv"}):
+        result = bash(other / "tools" / "setup_env.sh", CALLS=calls, **environment)
+        assert result.returncode == 1
+        assert f"belongs to the clone {checkout}; give this one" in result.stderr
+    assert "pip install" not in calls.read_text()
+    assert bash(script, CALLS=calls).returncode == 0
+    # A clone that was moved takes its environment along.
+    checkout.rename(tmp_path / "moved")
+    moved = tmp_path / "moved" / "tools" / "setup_env.sh"
+    assert bash(moved, CALLS=calls).returncode == 0
+    assert "pip install" in calls.read_text()
 
 
 def test_missing_compiler_is_named(checkout, tmp_path):

@@ -82,11 +82,51 @@ def test_other_metrics_are_kept(tool, cfg):
 def test_drawing_uses_the_hook_of_the_config(tool, cfg):
     others = len(cfg.custom_hooks)
     cfg.custom_hooks = [*cfg.custom_hooks, dict(type="VideoVisualizationHook", fps=3)]
-    tool.draw_predictions(cfg, "videos")
+    args = ["a.py", "b.pth", "--show-dir", "videos", "--score-thr", "0"]
+    tool.draw_predictions(cfg, tool.parse_args(args))
     assert len(cfg.custom_hooks) == others + 1
     assert cfg.custom_hooks[-1] == dict(
-        type="VideoVisualizationHook", fps=3, out_dir="videos"
+        type="VideoVisualizationHook", fps=3, out_dir="videos", score_thr=0
     )
+    args += ["--fps", "12.5", "--num-videos", "4"]
+    tool.draw_predictions(cfg, tool.parse_args(args))
+    assert cfg.custom_hooks[-1].fps == 12.5
+    assert cfg.custom_hooks[-1].num_videos == 4
+
+
+def test_drawing_options_need_a_folder(tool, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(["a.py", "b.pth", "--num-videos", "4"])
+    assert "--num-videos is about drawing: add --show-dir" in capsys.readouterr().err
+
+
+def test_another_model_is_refused_before_data_are_loaded(
+    tool, trained_dir, tiny_config, tmp_path
+):
+    """A checkpoint of TAFormer in a config of SeqFormer."""
+    config = tmp_path / "seqformer.py"
+    config.write_text(
+        f"_base_ = {str(tiny_config)!r}\n"
+        "model = dict(positional_encoding=dict(temporal=False))\n"
+        "model['decoder'] = dict(temporal_self_attn=None)\n"
+        "test_dataloader = dict(dataset=dict(ann_file='none.json'))\n"
+    )
+    argv = [str(config), str(trained_dir / "epoch_2.pth"), "--work-dir", str(tmp_path)]
+    with pytest.raises(SystemExit) as exit_info:
+        tool.main(argv)
+    message = str(exit_info.value)
+    assert "epoch_2.pth is of another model than the config" in message
+    assert "unknown to the model (decoder.temporal_self_attn" in message
+    with pytest.raises(SystemExit, match=r"none\.json"):
+        tool.main([*argv, "--partial-weights"])
+
+
+def test_a_text_is_no_checkpoint(tool, tiny_config, tmp_path):
+    path = tmp_path / "notes.pth"
+    path.write_text("These are no weights.\n")
+    with pytest.raises(SystemExit, match=r"error: .*notes\.pth") as exit_info:
+        tool.main([str(tiny_config), str(path), "--work-dir", str(tmp_path)])
+    assert "\n" not in str(exit_info.value)
 
 
 def test_errors_are_one_sentence(tool, tiny_config, tmp_path, capsys):

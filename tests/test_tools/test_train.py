@@ -26,7 +26,7 @@ def prepared(tool, monkeypatch):
 
     def build_runner(cfg, local_rank):
         configs.append(cfg)
-        raise Stopped
+        raise Stopped  # before anything is built
 
     configs = []
     monkeypatch.setattr(tool, "build_runner", build_runner)
@@ -86,13 +86,13 @@ def test_options_reach_the_config(prepared, tiny_config, tmp_path):
     cfg = prepared(
         *(tiny_config, "--work-dir", tmp_path, "--auto-scale-lr", "--amp"),
         *("--resume", checkpoint, "--launcher", "slurm"),
-        *("--cfg-options", "model.num_queries=3", "train_cfg.max_epochs=9"),
+        *("--cfg-options", "model.num_queries=3", "train_cfg.max_epochs=1"),
     )
     assert cfg.work_dir == str(tmp_path)
     assert cfg.auto_scale_lr.enable
     assert cfg.launcher == "slurm"
     assert (cfg.resume, cfg.load_from) == (True, str(checkpoint))
-    assert (cfg.model.num_queries, cfg.train_cfg.max_epochs) == (3, 9)
+    assert (cfg.model.num_queries, cfg.train_cfg.max_epochs) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -124,11 +124,55 @@ def test_errors_are_one_sentence(tool, tiny_config, tmp_path):
             [str(tiny_config), "--amp", "--cfg-options", "optim_wrapper.type=Other"],
             "'Other'",
         ),
+        (
+            [str(tiny_config), "--cfg-options", "model.num_querys=3"],
+            "no argument 'num_querys' (model); did you mean 'num_queries'?",
+        ),
+        (
+            [str(tiny_config), "--cfg-options", "optim_wraper.optimizer.lr=1"],
+            "did you mean optim_wrapper.optimizer.lr?",
+        ),
+        (
+            [str(tiny_config), "--cfg-options", "train_cfg.max_epochs=7"],
+            "learning rate down to nothing by 2, but train_cfg.max_epochs is 7",
+        ),
     ]:
         with pytest.raises(SystemExit, match=re.escape(message)) as exit_info:
             tool.main(argv)
         assert str(exit_info.value).startswith("error: ")
         assert "\n" not in str(exit_info.value)
+
+
+def test_longer_run_does_not_go_on_after_one_cycle(
+    tool, tiny_config, trained_dir, tmp_path
+):
+    shutil.copytree(trained_dir, tmp_path / "run")
+    name = str(tmp_path / "run" / "epoch_2.pth")
+    (tmp_path / "run" / "last_checkpoint").write_text(name)
+    options = ["train_cfg.max_epochs=4", "param_scheduler.0.end=4"]
+    argv = [str(tiny_config), "--work-dir", str(tmp_path / "run"), "--resume"]
+    with pytest.raises(SystemExit, match="max_epochs=2, in which one cycle"):
+        tool.main([*argv, "--cfg-options", *options])
+
+
+def test_console_shows_the_first_loss_on_the_first_screen(
+    tool, tiny_config, tmp_path, capsys
+):
+    options = ["train_dataloader.dataset.indices=1", "default_hooks.logger.interval=1"]
+    options += [f"val_{name}=None" for name in ("cfg", "dataloader", "evaluator")]
+    options += ["train_cfg.max_epochs=1", "visualizer.name=of_this_run"]
+    argv = [str(tiny_config), "--work-dir", str(tmp_path), "--cfg-options", *options]
+    tool.main(argv)
+    lines = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).splitlines()
+    losses = [number for number, line in enumerate(lines) if "  loss " in line]
+    assert losses[0] < 15
+    assert all(len(lines[number]) <= 120 for number in losses)
+    (log,) = tmp_path.glob("*/*.log")
+    (scalars,) = tmp_path.glob("*/vis_data/scalars.json")
+    for text in (log.read_text(), scalars.read_text()):
+        assert "d0.loss_dice" in text
+    assert "System environment" in log.read_text()
+    assert (scalars.parent / "config.py").is_file()
 
 
 def test_bad_data_end_in_one_sentence(tool, tiny_config, synthvis_root, tmp_path):
@@ -173,6 +217,12 @@ def test_finished_run_leaves_its_process_group(
     work = SimpleNamespace(**{name: lambda: order.append("work")})
     tool = load_tool(f"{name}.py")
     monkeypatch.setattr(tool, "build_runner", lambda cfg, local_rank: work)
+    checks = {
+        "train": ["fetch_weights", "check_start"],
+        "test": ["fetch_weights", "check_tested_weights"],
+    }
+    for check in checks[name]:
+        monkeypatch.setattr(tool, check, lambda *args, **kwargs: None)
     monkeypatch.setattr(tool, "leave_process_group", lambda: order.append("leave"))
     files = [str(tiny_config)] * (1 if name == "train" else 2)
     tool.main(files)

@@ -13,7 +13,7 @@ import mmtaformer  # noqa: F401
 from mmtaformer.utils import param_count
 
 from ..helpers.golden import REPO_ROOT, load_golden
-from ..test_models.test_seqformer_parity import build_model
+from ..helpers.seqformer import build_model
 
 TOOL = REPO_ROOT / "tools/analysis_tools/count_params.py"
 CONFIGS = REPO_ROOT / "configs/_base_/models"

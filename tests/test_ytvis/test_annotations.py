@@ -6,7 +6,13 @@ import pytest
 
 from mmtaformer.ytvis.annotations import read_ytvis_json, select_classes
 
-from ..helpers.ytvis_factory import CATEGORIES, moving_video, to_json
+from ..helpers.ytvis_factory import (
+    CATEGORIES,
+    encode,
+    moving_video,
+    rectangle,
+    to_json,
+)
 
 
 @pytest.fixture
@@ -20,8 +26,17 @@ def write(tmp_path, text):
     return str(path)
 
 
-def test_content_is_returned_as_it_is(tmp_path, content):
-    assert read_ytvis_json(write(tmp_path, content)) == content
+def test_content_comes_with_compressed_masks(tmp_path, content):
+    found = read_ytvis_json(write(tmp_path, content))
+    for key in ("info", "videos", "categories"):
+        assert found[key] == content[key]
+    for new, old in zip(found["annotations"], content["annotations"], strict=True):
+        assert {k: v for k, v in new.items() if k != "segmentations"} == {
+            k: v for k, v in old.items() if k != "segmentations"
+        }
+        for rle, box in zip(new["segmentations"], old["bboxes"], strict=True):
+            expected = encode(rectangle((64, 48), *box), "compressed")
+            assert rle == expected
 
 
 @pytest.mark.parametrize("annotations", [None, [], "left out"])
@@ -39,18 +54,22 @@ def test_any_integer_is_an_id(tmp_path, content, ids):
             entry["id"] = new
     for annotation, new in zip(content["annotations"], (*ids, 5, 6), strict=True):
         annotation.update(id=new, video_id=ids[0], category_id=ids[1])
-        for key in ("segmentations", "bboxes"):
+        for key in ("segmentations", "bboxes", "areas"):
             annotation[key] = annotation[key][:3]
-    assert read_ytvis_json(write(tmp_path, content)) == content
+    found = read_ytvis_json(write(tmp_path, content))
+    assert [a["video_id"] for a in found["annotations"]] == [ids[0]] * 4
+    assert [a["category_id"] for a in found["annotations"]] == [ids[1]] * 4
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty; download or generate it again"),
+        ("", "is empty; download or write it again"),
         (" \n", "is empty"),
         ('{"videos": [', r"not valid JSON \(.*column.*truncated"),
         ("\x00\x01", "not valid JSON"),
+        ('{"a":' * 5000 + "1" + "}" * 5000, "nested too deeply"),
+        ("[" + "9" * 5000 + "]", "not valid JSON .*4300 digits"),
         ("[1, 2]", "holds a JSON list; give a file in the YouTube-VIS format"),
     ],
 )
@@ -64,7 +83,7 @@ def test_files_that_are_no_json_object(tmp_path, text, message):
 def test_missing_file_names_the_settings(tmp_path):
     path = str(tmp_path / "nowhere.json")
     with pytest.raises(
-        FileNotFoundError, match="check ann_file and data_root"
+        FileNotFoundError, match=r"check the path .ann_file and data_root"
     ) as error:
         read_ytvis_json(path)
     assert path in str(error.value)
@@ -149,6 +168,82 @@ BREAKAGES = {
     "no masks": (
         lambda c: c["annotations"][1].pop("segmentations"),
         "annotation 1 has no 'segmentations', but video 0 has 3 frames",
+    ),
+    "id too large": (
+        lambda c: c["annotations"][0].update(id=2**63),
+        "entry 0 of 'annotations' has no integer 'id'",
+    ),
+    "half a character": (
+        lambda c: c["videos"][0]["file_names"].__setitem__(0, "\ud800.jpg"),
+        "video 0: 'file_names' holds more than names",
+    ),
+    "line break in a name": (
+        lambda c: c["categories"][1].update(name="a\nb"),
+        "category 7 has no 'name' of plain text",
+    ),
+    "width of many digits": (
+        lambda c: c["videos"][0].update(width=10**30),
+        r"video 0 has width and height \(1000.*000, 48\); give .*134217728",
+    ),
+    "boolean width": (
+        lambda c: c["videos"][0].update(width=True),
+        r"video 0 has width and height \(True, 48\)",
+    ),
+    "video id in a list": (
+        lambda c: c["annotations"][3].update(video_id=[1]),
+        r"annotation 10 has video_id \[1\], which is not in the file",
+    ),
+    "boolean video id": (
+        lambda c: c["annotations"][3].update(video_id=False),
+        "annotation 10 has video_id False, which is not in the file",
+    ),
+    "category id 7.0": (
+        lambda c: c["annotations"][3].update(category_id=7.0),
+        r"annotation 10 has category_id 7.0, which is not in the file",
+    ),
+    "height of another video": (
+        lambda c: c["annotations"][3].update(height=49),
+        "annotation 10 has height 49, but video 4 has 48",
+    ),
+    "crowd null": (
+        lambda c: c["annotations"][0].update(iscrowd=None),
+        "annotation 0 has 'iscrowd' None; give 0 or 1",
+    ),
+    "crowd text": (
+        lambda c: c["annotations"][0].update(iscrowd="0"),
+        "annotation 0 has 'iscrowd' '0'; give 0 or 1",
+    ),
+    "crowd true": (
+        lambda c: c["annotations"][0].update(iscrowd=True),
+        "annotation 0 has 'iscrowd' True; give 0 or 1",
+    ),
+    "box of three": (
+        lambda c: c["annotations"][0].update(bboxes=[[1, 2, 3], None, None]),
+        r"annotation 0, video 0, frame 0: the box \[1, 2, 3\] is not .*; correct it",
+    ),
+    "box of negative width": (
+        lambda c: c["annotations"][0]["bboxes"][1].__setitem__(2, -4),
+        r"annotation 0, video 0, frame 1: the box .* is not .*; correct it",
+    ),
+    "area not a number": (
+        lambda c: c["annotations"][0]["areas"].__setitem__(2, float("nan")),
+        r"annotation 0, video 0, frame 2: the area nan is not .*; correct it",
+    ),
+    "area beyond the image": (
+        lambda c: c["annotations"][0]["areas"].__setitem__(2, 64 * 48 + 1),
+        r"annotation 0, video 0, frame 2: the area 3073 is not .*; correct it",
+    ),
+    "broken mask": (
+        lambda c: c["annotations"][1]["segmentations"][2].update(counts="Q"),
+        r"annotation 1, video 0, frame 2 \(video0/00010.jpg\): the 'counts' .*correct",
+    ),
+    "mask of another size": (
+        lambda c: c["annotations"][0]["segmentations"][0].update(size=[64, 48]),
+        r"annotation 0, video 0, frame 0 .* has height and width \(64, 48\), .*; give",
+    ),
+    "polygon of two points": (
+        lambda c: c["annotations"][0]["segmentations"].__setitem__(1, [[1, 2, 3, 4]]),
+        r"annotation 0, video 0, frame 1 .*: a polygon has 2 points.*; give",
     ),
     "too many boxes": (
         lambda c: c["annotations"][2]["bboxes"].append(None),

@@ -1,9 +1,10 @@
+import os
 import re
 
 import pytest
-from PIL import Image
 
-from mmtaformer.ytvis.frames import check_frames, read_image_size
+from mmtaformer.utils.errors import DataError
+from mmtaformer.ytvis.frames import check_frames, check_names
 
 from ..helpers.ytvis_factory import moving_video, to_json, write_images
 
@@ -42,14 +43,53 @@ def test_size_differs_from_the_file(tmp_path, videos):
 
 def test_first_frame_is_no_image(tmp_path, videos):
     (tmp_path / videos[0]["file_names"][0]).write_text("404 not found")
-    with pytest.raises(ValueError, match=r"video0/00000.jpg is not a readable image"):
+    with pytest.raises(ValueError, match=r"00000.jpg \(video 0\) is not a readable"):
         check_frames(videos, str(tmp_path))
 
 
-def test_turned_images_have_the_size_at_which_they_are_decoded(tmp_path):
-    path = tmp_path / "turned.jpg"
-    image = Image.new("RGB", (40, 30))
-    exif = image.getexif()
-    exif[0x0112] = 6
-    image.save(path, exif=exif)
-    assert read_image_size(str(path)) == (30, 40)
+@pytest.mark.parametrize("kind", ["folder", "pipe", "dangling link"])
+def test_what_is_no_file_is_missing(tmp_path, videos, kind):
+    path = tmp_path / videos[1]["file_names"][1]
+    path.unlink()
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(tmp_path / "nothing")
+    with pytest.raises(FileNotFoundError, match=r"1 of the 5 frames .* .video 5.;"):
+        check_frames(videos, str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "name", ["../a.jpg", "/etc/passwd", "a/../../b.jpg", "..\\a.jpg", "C:\\a.jpg"]
+)
+def test_names_that_leave_the_folder(videos, name):
+    check_names(videos, "train.json")
+    videos[1]["file_names"][1] = name
+    message = r"train.json: video 5: the frame .* outside .* allow_outside_root=True"
+    with pytest.raises(DataError, match=message):
+        check_names(videos, "train.json")
+
+
+@pytest.mark.parametrize("whole_folder", [False, True])
+def test_links_that_leave_the_folder(tmp_path, videos, whole_folder):
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    root.mkdir()
+    for folder in ("video0", "video5"):
+        (tmp_path / folder).rename(root / folder)
+    moved = "video5" if whole_folder else videos[1]["file_names"][1]
+    elsewhere.mkdir()
+    (root / moved).rename(elsewhere / "moved")
+    (root / moved).symlink_to(elsewhere / "moved")
+    with pytest.raises(DataError, match=r"video 5: .* outside of the image folder"):
+        check_frames(videos, str(root))
+    check_frames(videos, str(root), allow_outside=True)
+
+
+def test_links_inside_and_a_linked_root_are_fine(tmp_path, videos):
+    path = tmp_path / videos[0]["file_names"][2]
+    path.unlink()
+    path.symlink_to(tmp_path / videos[0]["file_names"][1])
+    (tmp_path / "root").symlink_to(tmp_path)
+    check_frames(videos, str(tmp_path / "root"))

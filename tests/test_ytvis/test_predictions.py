@@ -6,7 +6,7 @@ import torch
 from mmengine.structures import InstanceData
 from pycocotools import mask as mask_utils
 
-from mmtaformer.evaluation import encode_masks, frames_to_results
+from mmtaformer.ytvis.predictions import encode_masks, frames_to_results
 
 from ..helpers import toy
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mmtaformer.evaluation import evaluate_ytvis, format_tables
+from mmtaformer.utils.errors import DataError, UsageError
 from mmtaformer.utils.files import atomic_path
 
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         result = evaluate_ytvis(args.gt, args.results, args.max_dets)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, DataError, UsageError) as error:
         sys.exit(f"error: {error}")
     print(format_tables(result))
     if args.json:

@@ -1,21 +1,23 @@
 # SeqFormer: TAFormer's classes without the temporal parts.
 embed_dims = 256
 num_heads = 8
-num_levels = 4
-num_layers = 6
 dropout = 0.1
 
 ffn_cfg = dict(
     embed_dims=embed_dims,
     feedforward_channels=1024,
     num_fcs=2,
+    # Works on a view of the linear layer's output, where in place costs two copies.
+    act_cfg=dict(type="ReLU", inplace=False),
     ffn_drop=dropout,
 )
 
+# Levels of the neck and of all attentions follow num_feature_levels, the neck's input
+# follows the backbone, and the head has as many layers as the decoder.
 model = dict(
     type="TAFormer",
     num_queries=300,
-    num_feature_levels=num_levels,
+    num_feature_levels=4,
     data_preprocessor=dict(
         type="ClipDataPreprocessor",
         mean=[123.675, 116.28, 103.53],
@@ -33,17 +35,19 @@ model = dict(
         norm_cfg=dict(type="BN", requires_grad=False),
         norm_eval=True,
         style="pytorch",
-        init_cfg=dict(type="Pretrained", checkpoint="torchvision://resnet50"),
+        # What mmengine calls torchvision://resnet50, without need of torchvision.
+        init_cfg=dict(
+            type="Pretrained",
+            checkpoint="https://download.pytorch.org/models/resnet50-0676ba61.pth",
+        ),
     ),
     neck=dict(
         type="ChannelMapper",
-        in_channels=[512, 1024, 2048],
         out_channels=embed_dims,
         kernel_size=1,
         bias=True,
         act_cfg=None,
         norm_cfg=dict(type="GN", num_groups=32),
-        num_outs=num_levels,
     ),
     positional_encoding=dict(
         type="SpatioTemporalPositionalEncoding",
@@ -54,13 +58,12 @@ model = dict(
     ),
     encoder=dict(
         type="SpatioTemporalEncoder",
-        num_layers=num_layers,
+        num_layers=6,
         layer_cfg=dict(
             self_attn_cfg=dict(
                 type="SpatioTemporalDeformableAttention",
                 embed_dims=embed_dims,
                 num_heads=num_heads,
-                num_levels=num_levels,
                 num_points=4,
                 temporal_window=0,
             ),
@@ -70,7 +73,7 @@ model = dict(
     ),
     decoder=dict(
         type="TemporalAugmentedDecoder",
-        num_layers=num_layers,
+        num_layers=6,
         layer_cfg=dict(
             self_attn_cfg=dict(
                 embed_dims=embed_dims, num_heads=num_heads, dropout=dropout
@@ -79,7 +82,6 @@ model = dict(
                 type="QueryDecomposedCrossAttention",
                 embed_dims=embed_dims,
                 num_heads=num_heads,
-                num_levels=num_levels,
                 num_points=4,
             ),
             ffn_cfg=ffn_cfg,
@@ -89,7 +91,6 @@ model = dict(
     bbox_head=dict(
         type="TAFormerHead",
         num_classes=40,
-        num_layers=num_layers,
         embed_dims=embed_dims,
         mask_head=dict(type="DynamicConvMaskHead", embed_dims=embed_dims, channels=8),
         loss_cls=dict(
@@ -117,5 +118,7 @@ model = dict(
             ],
         ),
     ),
+    # Run-length encoded masks are what long videos fit in memory with; mmdet's own
+    # metric and visualization hook read plain ones: encode_masks=False.
     test_cfg=dict(max_per_video=10, encode_masks=True, frames_per_chunk=10),
 )

@@ -2,7 +2,6 @@
 _base_ = "./seqformer_r50.py"
 
 embed_dims = 64
-num_layers = 3
 ffn_cfg = dict(embed_dims=embed_dims, feedforward_channels=128, ffn_drop=0.0)
 
 model = dict(
@@ -16,11 +15,7 @@ model = dict(
         norm_eval=False,
         init_cfg=None,
     ),
-    neck=dict(
-        in_channels=[32, 64, 128],
-        out_channels=embed_dims,
-        norm_cfg=dict(num_groups=16),
-    ),
+    neck=dict(out_channels=embed_dims, norm_cfg=dict(num_groups=16)),
     positional_encoding=dict(num_feats=embed_dims // 2),
     encoder=dict(
         num_layers=1,
@@ -31,7 +26,7 @@ model = dict(
         ),
     ),
     decoder=dict(
-        num_layers=num_layers,
+        num_layers=3,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=embed_dims, num_heads=8, dropout=0.0),
             cross_attn_cfg=dict(embed_dims=embed_dims, num_heads=8),
@@ -41,7 +36,6 @@ model = dict(
     ),
     bbox_head=dict(
         num_classes=6,
-        num_layers=num_layers,
         embed_dims=embed_dims,
         mask_head=dict(embed_dims=embed_dims, feature_channels=8, distance_unit=16.0),
         # From scratch, boxes are learned long before classes are.

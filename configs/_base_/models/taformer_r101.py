@@ -1,5 +1,10 @@
 _base_ = "./taformer_r50.py"
 
 model = dict(
-    backbone=dict(depth=101, init_cfg=dict(checkpoint="torchvision://resnet101"))
+    backbone=dict(
+        depth=101,
+        init_cfg=dict(
+            checkpoint="https://download.pytorch.org/models/resnet101-63fe2227.pth"
+        ),
+    )
 )

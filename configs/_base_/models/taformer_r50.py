@@ -15,7 +15,10 @@ model = dict(
     ),
     decoder=dict(
         temporal_self_attn=dict(
-            type="TemporalSelfAttention", embed_dims=256, num_heads=8, dropout=0.1
+            type="TemporalSelfAttention",
+            embed_dims=_base_.embed_dims,
+            num_heads=_base_.num_heads,
+            dropout=_base_.dropout,
         ),
         share_temporal_self_attn=True,
     ),

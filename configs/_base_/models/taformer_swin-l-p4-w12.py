@@ -1,6 +1,3 @@
 _base_ = ["./taformer_r50.py", "./backbone_swin-l-p4-w12.py"]
 
-model = dict(
-    backbone=dict(_delete_=True, **_base_.swin_l_p4_w12),
-    neck=dict(in_channels=[384, 768, 1536]),
-)
+model = dict(backbone=dict(_delete_=True, **_base_.swin_l_p4_w12))

@@ -14,7 +14,10 @@ model = dict(
     ),
     decoder=dict(
         temporal_self_attn=dict(
-            type="TemporalSelfAttention", embed_dims=64, num_heads=8, dropout=0.0
+            type="TemporalSelfAttention",
+            embed_dims=_base_.embed_dims,
+            num_heads=8,
+            dropout=0.0,
         ),
         share_temporal_self_attn=True,
     ),

@@ -1,11 +1,10 @@
 """Transforms of video clips, to be used with mmdet's and mmcv's."""
 
-from .colorspace import UInt8PhotoMetricDistortion
+from .adapted import ClipRandomChoice, UInt8PhotoMetricDistortion
 from .filtering import FilterEmptyClip
 from .frame_sampling import ClipSample
 from .loading import LoadFrame, LoadVideoAnnotations
 from .pseudo_clip import RepeatFrame, RotateFrame
-from .wrappers import ClipRandomChoice
 
 __all__ = [
     "ClipRandomChoice",

@@ -4,6 +4,8 @@ import numpy as np
 from mmdet.datasets.transforms import BaseFrameSample
 from mmdet.registry import TRANSFORMS
 
+from mmtaformer.utils.errors import UsageError
+
 
 @TRANSFORMS.register_module()
 class ClipSample(BaseFrameSample):
@@ -23,13 +25,13 @@ class ClipSample(BaseFrameSample):
         **kwargs: See :class:`mmdet.datasets.transforms.BaseFrameSample`.
 
     Raises:
-        ValueError: If ``num_frames`` or ``local_range`` is less than one.
+        UsageError: If ``num_frames`` or ``local_range`` is less than one.
     """
 
     def __init__(self, num_frames: int = 5, local_range: int = 3, **kwargs) -> None:
         super().__init__(**kwargs)
         if num_frames < 1 or local_range < 1:
-            raise ValueError(
+            raise UsageError(
                 f"ClipSample got num_frames={num_frames} and "
                 f"local_range={local_range}; both must be at least 1."
             )

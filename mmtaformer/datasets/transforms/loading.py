@@ -1,39 +1,41 @@
 """Loading a frame and its instances."""
 
-import mmcv
 import numpy as np
-from mmcv.transforms import LoadImageFromFile
+from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import LoadTrackAnnotations
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 
-from mmtaformer.ytvis.frames import name_frame, size_message
-
-_JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
-_PNG_START, _PNG_END = b"\x89PNG", b"IEND"
+from mmtaformer.ytvis.frames import name_frame
+from mmtaformer.ytvis.images import decode_image
 
 
 @TRANSFORMS.register_module()
-class LoadFrame(LoadImageFromFile):
+class LoadFrame(BaseTransform):
     """Load a frame, and say what to do if it is missing, broken or of another size.
-
-    OpenCV decodes a truncated JPEG without an error and fills up with grey, so the
-    end of the file is looked for.
 
     Required keys: ``img_path``; ``video_id``, ``width`` and ``height`` if known.
 
-    Added keys: ``img`` ((H, W, 3) uint8, BGR), ``img_shape`` and ``ori_shape`` (H, W),
-    and what holds until a transform changes it: ``scale_factor`` (1.0, 1.0), ``flip``
-    False, ``flip_direction`` None.
+    Added keys: ``img`` ((H, W, 3) uint8, BGR, upright), ``img_shape`` and
+    ``ori_shape`` (H, W), and what holds until a transform changes it: ``scale_factor``
+    (1.0, 1.0), ``flip`` False, ``flip_direction`` None.
 
     Args:
-        **kwargs: See :class:`mmcv.transforms.LoadImageFromFile`.
+        backend_args: Where the images are, as mmengine's file backends have it; the
+            local disk if None.
+        allow_damaged: Whether to take what can be decoded of a damaged JPEG.
 
     Raises:
         FileNotFoundError: If the image is missing.
-        ValueError: If it is truncated, cannot be decoded, or has another size than
-            ``width`` and ``height``.
+        DataError: If it is cut off or damaged, cannot be decoded, or has another size
+            than ``width`` and ``height``.
     """
+
+    def __init__(
+        self, backend_args: dict | None = None, allow_damaged: bool = False
+    ) -> None:
+        self.backend_args = backend_args
+        self.allow_damaged = allow_damaged
 
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']``.
@@ -44,38 +46,33 @@ class LoadFrame(LoadImageFromFile):
         Returns:
             The same with the image.
         """
-        path, video_id = results["img_path"], results.get("video_id")
-        img = self._decode(self._read(path, video_id), path, video_id)
-        size = (img.shape[1], img.shape[0])
-        expected = (results.get("width", size[0]), results.get("height", size[1]))
-        if size != expected:
-            raise ValueError(size_message(path, video_id, size, expected))
-        results["img"] = img.astype(np.float32) if self.to_float32 else img
+        name = name_frame(results["img_path"], results.get("video_id"))
+        has_size = "width" in results and "height" in results
+        img = decode_image(
+            self._read(results["img_path"], name),
+            name,
+            size=(results["width"], results["height"]) if has_size else None,
+            allow_damaged=self.allow_damaged,
+        )
+        results["img"] = img
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
         results.update(scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
         return results
 
-    def _read(self, path: str, video_id: int | None) -> bytes:
+    def _read(self, path: str, name: str) -> bytes:
         try:
             return fileio.get(path, backend_args=self.backend_args)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, IsADirectoryError) as error:
             raise FileNotFoundError(
-                f"The image {name_frame(path, video_id)} does not exist; unpack the "
-                "images there, or correct data_root and data_prefix."
+                f"The image {name} does not exist; unpack the images there, or correct "
+                "data_root and data_prefix."
             ) from error
 
-    def _decode(self, content: bytes, path: str, video_id: int | None) -> np.ndarray:
-        img = None
-        if content and not is_truncated(content):
-            img = mmcv.imfrombytes(
-                content, flag=self.color_type, backend=self.imdecode_backend
-            )
-        if img is None:
-            raise ValueError(
-                f"The image {name_frame(path, video_id)} is truncated or broken; "
-                "extract or download it again."
-            )
-        return img
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}(backend_args={self.backend_args}, "
+            f"allow_damaged={self.allow_damaged})"
+        )
 
 
 @TRANSFORMS.register_module()
@@ -90,20 +87,3 @@ class LoadVideoAnnotations(LoadTrackAnnotations):
             [instance["instance_id"] for instance in results["instances"]],
             dtype=np.int64,
         )
-
-
-def is_truncated(content: bytes) -> bool:
-    """Whether the end of an encoded image is missing.
-
-    In a JPEG the end marker cannot occur inside the compressed data, only after it
-    and in an embedded thumbnail, which comes before the last scan.
-
-    Args:
-        content: The bytes of the file. Formats other than JPEG and PNG are taken to
-            be whole.
-    """
-    if content.startswith(_JPEG_START):
-        return _JPEG_END not in content[max(content.rfind(_JPEG_SCAN), 0) :]
-    if content.startswith(_PNG_START):
-        return _PNG_END not in content[-64:]
-    return False

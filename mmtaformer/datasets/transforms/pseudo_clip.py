@@ -6,6 +6,8 @@ from mmcv.transforms import BaseTransform
 from mmdet.datasets.transforms import Rotate
 from mmdet.registry import TRANSFORMS
 
+from mmtaformer.utils.errors import UsageError
+
 
 @TRANSFORMS.register_module()
 class RepeatFrame(BaseTransform):
@@ -18,13 +20,13 @@ class RepeatFrame(BaseTransform):
         num_frames (int): Length T of the clip.
 
     Raises:
-        ValueError: If ``num_frames`` is less than one, or the clip to repeat has not
+        UsageError: If ``num_frames`` is less than one, or the clip to repeat has not
             exactly one frame.
     """
 
     def __init__(self, num_frames: int = 5) -> None:
         if num_frames < 1:
-            raise ValueError(
+            raise UsageError(
                 f"RepeatFrame got num_frames={num_frames}; it must be at least 1."
             )
         self.num_frames = num_frames
@@ -40,7 +42,7 @@ class RepeatFrame(BaseTransform):
             loaded.
         """
         if len(results["img_id"]) != 1:
-            raise ValueError(
+            raise UsageError(
                 f"RepeatFrame got a clip of {len(results['img_id'])} frames; it makes "
                 "clips of single images: put ClipSample(num_frames=1) before it."
             )

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
-import torch.nn.functional as F
-from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.models.mot import BaseMOTModel
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
 from mmengine.model import xavier_init
 from torch import Tensor, nn
 
-from ..structures import ClipFeatures, DecoderLayerOutput
+from mmtaformer.utils.errors import UsageError
+
+from ..checks import require_positive, require_same
+from ..structures import ClipFeatures, DecoderLayerOutput, encoder_reference_points
+from .backbone_maps import IMAGE_SIZE, Shape, build_neck
+from .tokens import clip_tokens, level_mask, valid_ratio
 
 
 @MODELS.register_module()
@@ -23,30 +24,37 @@ class TAFormer(BaseMOTModel):
     .. code:: text
 
         frames (B, T, 3, H, W)
-          -> backbone, neck    C3..C6, (B * T, C, H_l, W_l)
+          -> extract_feat      backbone, neck: C3..C6, (B * T, C, H_l, W_l)
           -> embed             ClipFeatures: tokens (B, T, S, C) and encodings
           -> encoder           the same, tokens aware of neighbouring frames
-          -> decoder           per layer: instance queries (B, Q, C),
+          -> decode            per layer: instance queries (B, Q, C),
                                box queries (B, T, Q, C), boxes (B, T, Q, 4)
           -> bbox_head         losses, or per-frame results
 
     Without the temporal parts in its config it is SeqFormer.
 
     Args:
-        backbone (dict): Config of the backbone (C3, C4, C5).
-        neck (dict): Config of the neck, which projects to C channels and adds C6.
-        positional_encoding (dict): Config of the positional encoding.
-        encoder (dict): Config of the encoder.
-        decoder (dict): Config of the decoder.
-        bbox_head (dict): Config of the head.
-        num_queries (int): Number of queries Q. Defaults to 300.
-        num_feature_levels (int): Number of levels L. Defaults to 4.
-        test_cfg (dict, optional): ``max_per_video`` (10), ``encode_masks`` (False:
-            bool tensors; True: run-length encodings) and ``frames_per_chunk`` (None:
-            whole video at once).
-        train_cfg (dict, optional): Unused, accepted as mmdet's models do.
-        data_preprocessor (dict, optional): Config of the data preprocessor.
-        init_cfg (dict, optional): Initialization config.
+        backbone: Config of the backbone; any of mmdet's (C3, C4, C5).
+        neck: Config of the neck, which projects to C channels and adds C6. Its
+            ``in_channels`` and ``num_outs`` follow the backbone and
+            ``num_feature_levels`` if they are left out.
+        positional_encoding: Config of the positional encoding.
+        encoder: Config of the encoder.
+        decoder: Config of the decoder.
+        bbox_head: Config of the head; its ``num_layers`` follows the decoder.
+        num_queries: Number of queries Q.
+        num_feature_levels: Number of levels L; ``num_levels`` of the attentions follows
+            it.
+        test_cfg: ``max_per_video`` (10), ``encode_masks`` (False: bool tensors; True:
+            run-length encodings), ``frames_per_chunk`` (None: whole video at once)
+            and ``return_embeddings`` (False; True: one vector per instance, by which
+            it can be recognized in other clips).
+        train_cfg: Unused, accepted as mmdet's models do.
+        data_preprocessor: Config of the data preprocessor.
+        init_cfg: Initialization config.
+
+    Raises:
+        UsageError: If the parts do not fit together.
     """
 
     def __init__(
@@ -65,32 +73,64 @@ class TAFormer(BaseMOTModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        require_positive(
+            self, num_queries=num_queries, num_feature_levels=num_feature_levels
+        )
         self.test_cfg = test_cfg or {}
+        if self.test_cfg.get("frames_per_chunk") is not None:
+            chunk = self.test_cfg["frames_per_chunk"]
+            require_positive("test_cfg", frames_per_chunk=chunk)
+        levels = dict(num_levels=num_feature_levels)
         self.backbone = MODELS.build(backbone)
-        self.neck = MODELS.build(neck)
+        self.neck, map_shapes = build_neck(neck, self.backbone, num_feature_levels)
         self.positional_encoding = MODELS.build(positional_encoding)
-        self.encoder = MODELS.build(encoder)
-        self.decoder = MODELS.build(decoder)
-        self.bbox_head = MODELS.build(bbox_head)
+        self.encoder = MODELS.build(encoder, default_args=levels)
+        self.decoder = MODELS.build(decoder, default_args=levels)
+        self.bbox_head = MODELS.build(
+            bbox_head, default_args=dict(num_layers=self.decoder.num_layers)
+        )
+        self._check_parts(num_feature_levels, map_shapes)
         embed_dims = self.encoder.embed_dims
         self.level_embed = nn.Parameter(torch.zeros(num_feature_levels, embed_dims))
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)
         self.reference_points_fc = nn.Linear(embed_dims, 2)
 
+    def _check_parts(self, num_levels: int, map_shapes: list[Shape]) -> None:
+        head = self.bbox_head
+        require_same(
+            "embed_dims",
+            neck__out_channels=map_shapes[0][1],
+            positional_encoding=2 * self.positional_encoding.num_feats,
+            encoder=self.encoder.embed_dims,
+            decoder=self.decoder.embed_dims,
+            bbox_head=head.embed_dims,
+            bbox_head__mask_head=head.mask_head.embed_dims,
+        )
+        require_same(
+            "num_levels",
+            num_feature_levels=num_levels,
+            encoder=self.encoder.num_levels,
+            decoder=self.decoder.num_levels,
+        )
+        require_same(
+            "num_layers", decoder=self.decoder.num_layers, bbox_head=head.num_layers
+        )
+        require_same(
+            "the stride of the finest level in pixels",
+            backbone=round(IMAGE_SIZE / map_shapes[0][-1]),
+            bbox_head__mask_head__stride=head.mask_head.stride,
+        )
+        if head.mask_head.num_levels > num_levels:
+            raise UsageError(
+                f"bbox_head.mask_head.num_levels is {head.mask_head.num_levels}, but "
+                f"there are {num_levels} levels (num_feature_levels)."
+            )
+
     def init_weights(self) -> None:
-        """Deformable DETR's initialization: Xavier for every matrix of encoder and
-        decoder, then what each module does for itself."""
-        for module in (self.encoder, self.decoder):
-            for parameter in module.parameters():
-                if parameter.dim() > 1:
-                    nn.init.xavier_uniform_(parameter)
-        super().init_weights()
-        for module in self.modules():
-            if isinstance(module, MultiScaleDeformableAttention):
-                # mmengine skips it: mmcv's constructor has marked it as initialized.
-                module.init_weights()
+        """Deformable DETR's start, then what each part does for itself."""
         nn.init.normal_(self.level_embed)
         xavier_init(self.reference_points_fc, distribution="uniform", bias=0.0)
+        super().init_weights()  # last, for it may load a checkpoint
 
     def loss(
         self, inputs: Tensor, data_samples: list[TrackDataSample], **kwargs
@@ -100,19 +140,13 @@ class TAFormer(BaseMOTModel):
         Args:
             inputs: (B, T, 3, H, W) normalized and padded frames.
             data_samples: The B clips with their ground truth.
+            kwargs: Ignored, as mmdet's models do.
 
         Returns:
             dict[str, Tensor]: See :meth:`TAFormerHead.loss`.
         """
-        assert inputs.dim() == 5, "expected frames of shape (B, T, 3, H, W)"
-        features = self.embed(
-            self.extract_feat(inputs.flatten(0, 1)),
-            len(inputs),
-            self._padding_mask(inputs, data_samples),
-        )
-        memory = self.encoder(features)
-        outputs = self.decode(memory)
-        return self.bbox_head.loss(outputs, memory, data_samples)
+        memory = self.encode(inputs, self._padding_mask(inputs, data_samples))
+        return self.bbox_head.loss(self.decode(memory), memory, data_samples)
 
     @torch.no_grad()
     def predict(
@@ -131,29 +165,28 @@ class TAFormer(BaseMOTModel):
             inputs: (B, T, 3, H, W) normalized and padded frames.
             data_samples: The B videos.
             rescale: Whether results are in pixels of the original frames instead
-                of the frames the network saw. Defaults to True.
+                of the frames the network saw.
+            kwargs: Ignored, as mmdet's models do.
 
         Returns:
             list[TrackDataSample]: The given samples, each frame with
             ``pred_track_instances``, see :func:`frame_results`.
         """
-        assert inputs.dim() == 5, "expected frames of shape (B, T, 3, H, W)"
-        chunk = self.test_cfg.get("frames_per_chunk")
         for video, sample in zip(inputs, data_samples, strict=True):
             first = sample.video_data_samples[0]
             height, width = first.img_shape[:2]
-            memory = self.encoder(
-                self.embed_video(video[None, :, :, :height, :width], chunk), chunk
+            memory = self.encode(
+                video[None, ..., :height, :width],
+                frames_per_chunk=self.test_cfg.get("frames_per_chunk"),
             )
-            output = self.decode(memory, chunk, last_only=True)[-1]
             results = self.bbox_head.predict(
-                output,
+                self.decode(memory, last_only=True)[-1],
                 memory,
                 image_size=(height, width),
                 output_size=first.ori_shape[:2] if rescale else (height, width),
                 max_per_video=self.test_cfg.get("max_per_video", 10),
                 encode=self.test_cfg.get("encode_masks", False),
-                frames_per_chunk=chunk,
+                embed=self.test_cfg.get("return_embeddings", False),
             )
             for frame, result in zip(sample.video_data_samples, results, strict=True):
                 frame.pred_track_instances = result
@@ -166,83 +199,80 @@ class TAFormer(BaseMOTModel):
         **kwargs,
     ) -> list[DecoderLayerOutput]:
         """Raw outputs of all decoder layers, for ``mode='tensor'``."""
-        mask = None
-        if data_samples is not None:
-            mask = self._padding_mask(inputs, data_samples)
-        maps = self.extract_feat(inputs.flatten(0, 1))
-        return self.decode(self.encoder(self.embed(maps, len(inputs), mask)))
+        mask = self._padding_mask(inputs, data_samples) if data_samples else None
+        return self.decode(self.encode(inputs, mask))
 
     def extract_feat(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Multi-level maps of (N, 3, H, W) frames: L times (N, C, H_l, W_l)."""
         return self.neck(self.backbone(frames))
 
-    def embed_video(self, video: Tensor, frames_per_chunk: int | None) -> ClipFeatures:
-        """Backbone, neck and :meth:`embed` of one unpadded video, in chunks.
+    def encode(
+        self,
+        inputs: Tensor,
+        padding_mask: Tensor | None = None,
+        frames_per_chunk: int | None = None,
+    ) -> ClipFeatures:
+        """Everything ahead of the decoder.
 
         Args:
-            video: (1, T, 3, H, W).
-            frames_per_chunk: How many frames pass through the backbone at a time.
+            inputs: (B, T, 3, H, W) normalized and padded frames.
+            padding_mask: (B, H, W) bool, True on the padding of the images, or None
+                if there is none.
+            frames_per_chunk: See :class:`ClipFeatures`.
+
+        Returns:
+            ClipFeatures: The memory that the decoder reads.
         """
-        num_frames = video.size(1)
-        step = frames_per_chunk or num_frames
-        tokens = None
-        for first in range(0, num_frames, step):
-            maps = self.extract_feat(video[0, first : first + step])
-            features = self.embed(maps, batch_size=1)
-            if tokens is None:  # of all frames, so that none is held twice
-                shape = (1, num_frames, *features.tokens.shape[2:])
-                tokens = features.tokens.new_empty(shape)
-            tokens[:, first : first + step] = features.tokens
-        assert tokens is not None, "a video without frames"
-        times = self.positional_encoding.encode_frames(num_frames, video.device)
-        return replace(features, tokens=tokens, temporal_pos=times)
+        assert inputs.dim() == 5, "expected frames of shape (B, T, 3, H, W)"
+        tokens, shapes = clip_tokens(self.extract_feat, inputs, frames_per_chunk)
+        return self.encoder(self.embed(tokens, shapes, padding_mask, frames_per_chunk))
 
     def embed(
         self,
-        maps: tuple[Tensor, ...] | list[Tensor],
-        batch_size: int,
+        tokens: Tensor,
+        spatial_shapes: tuple[tuple[int, int], ...],
         padding_mask: Tensor | None = None,
+        frames_per_chunk: int | None = None,
     ) -> ClipFeatures:
-        """Flatten feature maps to tokens and encode where they come from.
+        """Say of tokens where they come from.
 
         Args:
-            maps: L times (B * T, C, H_l, W_l), clip-major.
-            batch_size: B.
-            padding_mask: (B, H, W) bool, True on the padding of the images, or None
-                if there is none.
+            tokens: (B, T, S, C), see :func:`clip_tokens`.
+            spatial_shapes: (H_l, W_l) of every level.
+            padding_mask: See :meth:`encode`.
+            frames_per_chunk: See :class:`ClipFeatures`.
 
         Returns:
-            ClipFeatures: Tokens (B, T, S, C) with their encodings.
+            ClipFeatures: The tokens with their encodings.
         """
-        tokens, positions, masks, ratios = [], [], [], []
-        for level, feature in enumerate(maps):
-            shape = feature.shape[-2:]
-            if padding_mask is None:
-                mask = feature.new_zeros((batch_size, *shape), dtype=torch.bool)
-            else:
-                mask = F.interpolate(padding_mask[None].float(), size=shape)[0].bool()
-            position = self.positional_encoding(mask).flatten(2).transpose(1, 2)
+        positions, masks = [], []
+        ratios = torch.ones(
+            tokens.size(0), len(spatial_shapes), 2, device=tokens.device
+        )
+        for level, shape in enumerate(spatial_shapes):
+            mask = None
+            if padding_mask is not None:
+                mask = level_mask(padding_mask, shape)
+                masks.append(mask.flatten(1))
+                ratios[:, level] = valid_ratio(mask)
+            # Without padding all clips are alike: one stands for them.
+            position = self.positional_encoding(mask, tokens.new_empty(1, 1, *shape))
+            position = position.flatten(2).transpose(1, 2)
             positions.append(position + self.level_embed[level])
-            masks.append(mask.flatten(1))
-            ratios.append(_valid_ratio(mask))
-            tokens.append(feature.flatten(2).transpose(1, 2))
-        tokens = torch.cat(tokens, dim=1).unflatten(0, (batch_size, -1))
+        times = self.positional_encoding.encode_frames(tokens.size(1), tokens.device)
         return ClipFeatures(
             tokens=tokens,
-            spatial_shapes=tuple((m.size(-2), m.size(-1)) for m in maps),
+            spatial_shapes=spatial_shapes,
             spatial_pos=torch.cat(positions, dim=1),
-            temporal_pos=self.positional_encoding.encode_frames(
-                tokens.size(1), tokens.device
-            ),
-            valid_ratios=torch.stack(ratios, dim=1),
-            padding_mask=None if padding_mask is None else torch.cat(masks, dim=1),
+            temporal_pos=times,
+            reference_points=encoder_reference_points(spatial_shapes, ratios),
+            valid_ratios=ratios,
+            padding_mask=torch.cat(masks, dim=1) if masks else None,
+            frames_per_chunk=frames_per_chunk,
         )
 
     def decode(
-        self,
-        memory: ClipFeatures,
-        frames_per_chunk: int | None = None,
-        last_only: bool = False,
+        self, memory: ClipFeatures, last_only: bool = False
     ) -> list[DecoderLayerOutput]:
         """Decode the learned queries against the encoder's output.
 
@@ -251,17 +281,15 @@ class TAFormer(BaseMOTModel):
         query_pos, query = self.query_embedding.weight.chunk(2, dim=1)
         return self.decoder(
             query,
-            query_pos,
-            self.reference_points_fc(query_pos).sigmoid(),
-            memory,
-            self.bbox_head.reg_branches,
-            frames_per_chunk,
-            last_only,
+            query_pos=query_pos,
+            reference_points=self.reference_points_fc(query_pos).sigmoid(),
+            memory=memory,
+            reg_branches=self.bbox_head.reg_branches,
+            last_only=last_only,
         )
 
-    def _padding_mask(
-        self, inputs: Tensor, samples: list[TrackDataSample]
-    ) -> Tensor | None:
+    @staticmethod
+    def _padding_mask(inputs: Tensor, samples: list[TrackDataSample]) -> Tensor | None:
         """(B, H, W) bool, True on padding; None if no clip is padded."""
         height, width = inputs.shape[-2:]
         shapes = [sample.video_data_samples[0].img_shape[:2] for sample in samples]
@@ -271,11 +299,3 @@ class TAFormer(BaseMOTModel):
         for clip, (valid_height, valid_width) in enumerate(shapes):
             mask[clip, :valid_height, :valid_width] = False
         return mask
-
-
-def _valid_ratio(mask: Tensor) -> Tensor:
-    """(B, 2) part of the (width, height) of a (B, H, W) mask that is not padding."""
-    height, width = mask.shape[-2:]
-    valid_height = (~mask[:, :, 0]).sum(dim=1) / height
-    valid_width = (~mask[:, 0]).sum(dim=1) / width
-    return torch.stack([valid_width, valid_height], dim=-1)

@@ -9,16 +9,9 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule, caffe2_xavier_init
 from torch import Tensor, nn
 
+from ..checks import require_positive
+from ..layers.mlp import mlp
 from ..structures import ClipFeatures
-
-
-def mlp(in_dims: int, hidden_dims: int, out_dims: int, num_layers: int = 3):
-    """Linear layers with ReLU between them."""
-    layers: list[nn.Module] = []
-    for index in range(num_layers - 1):
-        layers += [nn.Linear(in_dims if index == 0 else hidden_dims, hidden_dims)]
-        layers += [nn.ReLU(inplace=True)]
-    return nn.Sequential(*layers, nn.Linear(hidden_dims, out_dims))
 
 
 @MODELS.register_module()
@@ -30,16 +23,15 @@ class DynamicConvMaskHead(BaseModule):
     point and the mask features; its output is the mask logits of every frame.
 
     Args:
-        embed_dims (int): Channels C. Defaults to 256.
-        channels (int): Hidden channels of the dynamic convolution. Defaults to 8.
-        num_levels (int): How many of the finest levels make the mask features.
-            Defaults to 3.
-        stride (int): Stride of the finest level in pixels. Defaults to 8.
-        feature_channels (int, optional): F, channels of the mask features. Defaults
-            to C / 32; a small C needs more than that leaves.
-        distance_unit (float): Unit of the distance to the reference point, in pixels.
-            Defaults to 1, as in SeqFormer's released code; a longer one allows for
-            a higher learning rate.
+        embed_dims: Channels C.
+        channels: Hidden channels of the dynamic convolution.
+        num_levels: How many of the finest levels make the mask features.
+        stride: Stride of the finest level in pixels.
+        feature_channels: F, channels of the mask features; C / 32 by default. A small
+            C needs more than that leaves.
+        distance_unit: Unit of the distance to the reference point, in pixels; 1 in
+            SeqFormer's released code. A longer one allows for a higher learning rate.
+        init_cfg: Initialization config.
     """
 
     upsampling = 2
@@ -52,13 +44,21 @@ class DynamicConvMaskHead(BaseModule):
         stride: int = 8,
         feature_channels: int | None = None,
         distance_unit: float = 1.0,
-        init_cfg=None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        feature_channels = feature_channels or embed_dims // 32
+        require_positive(
+            self,
+            channels=channels,
+            num_levels=num_levels,
+            feature_channels=feature_channels,
+        )
+        self.embed_dims = embed_dims
         self.channels = channels
         self.stride = stride
         self.distance_unit = distance_unit
-        self.feature_channels = feature_channels or embed_dims // 32
+        self.feature_channels = feature_channels
         in_channels = self.feature_channels + 2
         self.weight_sizes = [channels * in_channels, channels * channels, channels]
         self.bias_sizes = [channels, channels, 1]
@@ -77,16 +77,17 @@ class DynamicConvMaskHead(BaseModule):
 
     def init_weights(self) -> None:
         """Caffe2's Xavier for the convolutions, Xavier for the controller."""
-        super().init_weights()
         for conv in (*self.lateral_convs, *self.output_convs):
             caffe2_xavier_init(conv)
         for layer in self.controller:
             if isinstance(layer, nn.Linear):
                 nn.init.xavier_uniform_(layer.weight)
                 nn.init.zeros_(layer.bias)
+        super().init_weights()
 
     @property
     def num_levels(self) -> int:
+        """How many of the finest levels make the mask features."""
         return len(self.lateral_convs)
 
     @property
@@ -94,19 +95,16 @@ class DynamicConvMaskHead(BaseModule):
         """Stride of the mask logits in pixels."""
         return self.stride // self.upsampling
 
-    def mask_features(
-        self, memory: ClipFeatures, first: int = 0, last: int | None = None
-    ) -> Tensor:
+    def mask_features(self, memory: ClipFeatures) -> Tensor:
         """Merge the finest encoder levels top-down.
 
         Args:
-            memory: The encoder's output.
-            first, last: The frames to work on. Defaults to all.
+            memory: The encoder's output, or some frames of it.
 
         Returns:
-            Tensor: (B, frames, F, H, W) at the finest level's stride.
+            Tensor: (B, T, F, H, W) at the finest level's stride.
         """
-        maps = memory.level_maps(self.num_levels, first, last)
+        maps = memory.level_maps(self.num_levels)
         merged = None
         for conv, level in zip(self.lateral_convs, reversed(maps), strict=True):
             if merged is not None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
+
 import torch
+import torch.nn.functional as F
 from mmdet.registry import MODELS, TASK_UTILS
 from mmdet.structures import TrackDataSample
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy
@@ -12,9 +16,10 @@ from mmengine.model import BaseModule, ModuleList, bias_init_with_prob
 from mmengine.structures import InstanceData
 from torch import Tensor, nn
 
+from ..checks import require_positive
+from ..layers.mlp import mlp
 from ..structures import ClipFeatures, DecoderLayerOutput
 from .clip_targets import ClipTargets, build_clip_targets
-from .dynamic_conv_mask_head import mlp
 from .video_results import frame_results, resize_masks, select_instances
 
 
@@ -26,20 +31,23 @@ class TAFormerHead(BaseModule):
     contrastive loss are shared by all layers.
 
     Args:
-        num_classes (int): Number of classes.
-        num_layers (int): Number of decoder layers. Defaults to 6.
-        embed_dims (int): Channels C. Defaults to 256.
-        mask_head (dict): Config of the mask head.
-        loss_cls, loss_bbox, loss_iou, loss_mask, loss_dice (dict): Configs of the
-            losses; the paper weighs them 2, 5, 2, 2 and 5.
-        loss_contrastive (dict, optional): Config of the loss on box queries; None
-            leaves it and its projector out, which is SeqFormer.
-        contrastive_aux (bool): Contrast the box queries of every decoder layer, or
-            of the last one only (Table 6). Defaults to True.
-        supervise_absent (bool): Whether the box losses count frames in which an
-            instance is absent, with SeqFormer's target of four times 1e-6.
-            Defaults to True.
-        assigner (dict): Config of the matcher.
+        num_classes: Number of classes.
+        mask_head: Config of the mask head.
+        loss_cls: Config of the loss on classes; the paper weighs it 2.
+        loss_bbox: Config of the L1 loss on boxes; 5 in the paper.
+        loss_iou: Config of the GIoU loss; 2 in the paper.
+        loss_mask: Config of the focal loss on mask tubes; 2 in the paper.
+        loss_dice: Config of the dice loss; 5 in the paper.
+        assigner: Config of the matcher.
+        loss_contrastive: Config of the loss on box queries; None leaves it and its
+            projector out, which is SeqFormer.
+        contrastive_aux: Contrast the box queries of every decoder layer, or of the
+            last one only (Table 6).
+        supervise_absent: Whether the box losses count frames in which an instance is
+            absent, with SeqFormer's target of four times 1e-6.
+        num_layers: Number of decoder layers.
+        embed_dims: Channels C.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -57,18 +65,20 @@ class TAFormerHead(BaseModule):
         supervise_absent: bool = True,
         num_layers: int = 6,
         embed_dims: int = 256,
-        init_cfg=None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_positive(self, num_classes=num_classes, num_layers=num_layers)
+        self.embed_dims = embed_dims
+        self.num_layers = num_layers
         self.num_classes = num_classes
         self.contrastive_aux = contrastive_aux
         self.supervise_absent = supervise_absent
-        self.cls_branches = ModuleList(
-            nn.Linear(embed_dims, num_classes) for _ in range(num_layers)
-        )
-        self.reg_branches = ModuleList(
-            mlp(embed_dims, embed_dims, 4) for _ in range(num_layers)
-        )
+        # As in Deformable DETR all layers start alike.
+        cls_branch = nn.Linear(embed_dims, num_classes)
+        reg_branch = mlp(embed_dims, embed_dims, 4)
+        self.cls_branches = ModuleList(deepcopy(cls_branch) for _ in range(num_layers))
+        self.reg_branches = ModuleList(deepcopy(reg_branch) for _ in range(num_layers))
         self.mask_head = MODELS.build(mask_head)
         self.loss_cls = MODELS.build(loss_cls)
         self.loss_bbox = MODELS.build(loss_bbox)
@@ -78,16 +88,11 @@ class TAFormerHead(BaseModule):
         self.loss_contrastive = None
         if loss_contrastive is not None:
             self.loss_contrastive = MODELS.build(loss_contrastive)
-            self.projector = nn.Sequential(
-                nn.Linear(embed_dims, embed_dims),
-                nn.ReLU(inplace=True),
-                nn.Linear(embed_dims, embed_dims),
-            )
+            self.projector = mlp(embed_dims, embed_dims, embed_dims, num_layers=2)
         self.assigner = TASK_UTILS.build(assigner)
 
     def init_weights(self) -> None:
         """Deformable DETR's initialization of class and box branches."""
-        super().init_weights()
         for branch in self.cls_branches:
             nn.init.constant_(branch.bias, bias_init_with_prob(0.01))
         for branch in self.reg_branches:
@@ -95,6 +100,7 @@ class TAFormerHead(BaseModule):
             nn.init.zeros_(branch[-1].bias)
         # Boxes start small: sigmoid(-2) of the image.
         nn.init.constant_(self.reg_branches[0][-1].bias[2:], -2.0)
+        super().init_weights()
 
     def loss(
         self,
@@ -135,7 +141,12 @@ class TAFormerHead(BaseModule):
         last = len(outputs) - 1
         for layer, output in enumerate(outputs):
             layer_losses = self.loss_by_layer(
-                layer, output, features, image_sizes, targets, num_instances
+                layer,
+                output,
+                features=features,
+                image_sizes=image_sizes,
+                targets=targets,
+                num_instances=num_instances,
             )
             if self.loss_contrastive and (self.contrastive_aux or layer == last):
                 projected = self.projector(output.box_query)
@@ -148,6 +159,7 @@ class TAFormerHead(BaseModule):
         self,
         layer: int,
         output: DecoderLayerOutput,
+        *,
         features: Tensor,
         image_sizes: Tensor,
         targets: list[ClipTargets],
@@ -199,16 +211,16 @@ class TAFormerHead(BaseModule):
         queries = assigned.nonzero(as_tuple=True)[0]
         return queries, assigned[queries] - 1
 
-    @torch.no_grad()
     def predict(
         self,
         output: DecoderLayerOutput,
         memory: ClipFeatures,
+        *,
         image_size: tuple[int, int],
         output_size: tuple[int, int],
         max_per_video: int = 10,
         encode: bool = False,
-        frames_per_chunk: int | None = None,
+        embed: bool = False,
     ) -> list[InstanceData]:
         """Results of one video.
 
@@ -217,11 +229,10 @@ class TAFormerHead(BaseModule):
             memory: The encoder's output.
             image_size: (height, width) of the frames the network saw.
             output_size: (height, width) of the original frames.
-            max_per_video: How many instances to keep. Defaults to 10.
+            max_per_video: How many instances to keep.
             encode: Whether masks are returned run-length encoded, which is what
-                long videos fit in memory with. Defaults to False.
-            frames_per_chunk: How many frames' masks are computed at a time; the
-                result does not depend on it.
+                long videos fit in memory with.
+            embed: Whether each instance comes with its :meth:`embeddings`.
 
         Returns:
             list[InstanceData]: One per frame, see :func:`frame_results`.
@@ -229,36 +240,56 @@ class TAFormerHead(BaseModule):
         logits = self.cls_branches[-1](output.instance_query[0])
         scores, labels, queries = select_instances(logits, max_per_video)
         boxes = output.boxes[0, :, queries]
-        height, width = image_size
-        points = output.reference[0, :, queries, :2].transpose(0, 1)
-        points = points * points.new_tensor([width, height])
-        # A query kept for two classes has one mask.
-        kept, inverse = queries.unique(return_inverse=True)
-        points = points.new_zeros(len(kept), *points.shape[1:]).index_copy_(
-            0, inverse, points
-        )
-        instance_query = output.instance_query[0, kept]
+        same = dict(scores=scores, labels=labels)
+        if embed:
+            same["embeddings"] = self.embeddings(output.box_query[0, :, queries])
+        # A query that is kept for two classes has one mask.
+        kept, copies = queries.unique(return_inverse=True)
+        masks = self._masks_by_frame(output, memory, kept, image_size, output_size)
         results = []
-        step = frames_per_chunk or memory.num_frames
-        for first in range(0, memory.num_frames, step):
-            last = min(first + step, memory.num_frames)
-            features = self.mask_head.mask_features(memory, first, last)[0]
-            masks = self.mask_head(instance_query, features, points[:, first:last])
-            masks = resize_masks(
-                masks,
-                image_size,
-                output_size,
-                self.mask_head.output_stride,
-            )
-            for t in range(first, last):
-                frame_masks: Tensor | list[dict] = masks[inverse, t - first]
-                if encode:
-                    encoded = encode_mask_results(masks[:, t - first].cpu().numpy())
-                    frame_masks = [encoded[i] for i in inverse.tolist()]
-                results.append(
-                    frame_results(boxes[t], frame_masks, scores, labels, output_size)
-                )
+        for frame_boxes, frame_masks in zip(boxes, masks, strict=True):
+            chosen: Tensor | list[dict]
+            if encode:
+                encoded = encode_mask_results(frame_masks.cpu().numpy())
+                chosen = [encoded[i] for i in copies.tolist()]
+            else:
+                chosen = frame_masks[copies]
+            results.append(frame_results(frame_boxes, chosen, output_size, **same))
         return results
+
+    def embeddings(self, box_query: Tensor) -> Tensor:
+        """What the contrastive loss makes alike for one instance in all frames.
+
+        Args:
+            box_query: (T, n, C) of the last layer.
+
+        Returns:
+            Tensor: (n, C) mean over time of the projected box queries, or of the box
+            queries themselves without the contrastive loss; of length 1.
+        """
+        if self.loss_contrastive is not None:
+            box_query = self.projector(box_query)
+        return F.normalize(box_query.float().mean(dim=0), dim=-1)
+
+    def _masks_by_frame(
+        self,
+        output: DecoderLayerOutput,
+        memory: ClipFeatures,
+        queries: Tensor,
+        image_size: tuple[int, int],
+        output_size: tuple[int, int],
+    ) -> Iterator[Tensor]:
+        """(n, height, width) bool masks of some queries, one frame after the other."""
+        points = output.reference[0, :, queries, :2].transpose(0, 1)
+        points = points * points.new_tensor(image_size[::-1])
+        stride = self.mask_head.output_stride
+        for window in memory.windows():
+            masks = self.mask_head(
+                output.instance_query[0, queries],
+                self.mask_head.mask_features(window.features)[0],
+                points[:, window.frames],
+            )
+            yield from resize_masks(masks, image_size, output_size, stride).unbind(1)
 
     def _loss_cls(self, logits, matches, targets, num_instances) -> Tensor:
         labels = torch.full_like(logits[..., 0], self.num_classes, dtype=torch.long)

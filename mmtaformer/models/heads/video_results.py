@@ -66,30 +66,28 @@ def resize_masks(
 def frame_results(
     boxes: Tensor,
     masks: Tensor | Sequence[dict],
-    scores: Tensor,
-    labels: Tensor,
     output_size: tuple[int, int],
+    **of_the_video: Tensor,
 ) -> InstanceData:
     """Results of one frame in mmdet's tracking format.
 
     Args:
         boxes: (n, 4) cxcywh in [0, 1].
         masks: (n, H, W) bool or n run-length encodings.
-        scores: (n,) of the video.
-        labels: (n,) of the video.
         output_size: (height, width) of the original frame.
+        of_the_video: ``scores`` (n,), ``labels`` (n,) and whatever else is the same in
+            all frames.
 
     Returns:
         InstanceData: ``bboxes`` (n, 4) xyxy in pixels of the original frame,
-        ``scores``, ``labels``, ``masks`` and ``instances_id`` 0 to n - 1.
+        ``masks``, ``instances_id`` 0 to n - 1 and ``of_the_video``.
     """
     height, width = output_size
     scale = boxes.new_tensor([width, height, width, height])
     bboxes = (bbox_cxcywh_to_xyxy(boxes) * scale).clamp(min=0)
     return InstanceData(
         bboxes=torch.minimum(bboxes, scale),
-        scores=scores,
-        labels=labels,
         masks=masks,
-        instances_id=torch.arange(len(scores), device=boxes.device),
+        instances_id=torch.arange(len(boxes), device=boxes.device),
+        **of_the_video,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from mmdet.models.layers import inverse_sigmoid
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
+from ..checks import require_positive, require_same
 from ..structures import ClipFeatures, DecoderLayerOutput
-from .decoder_layer import TemporalAugmentedDecoderLayer
-from .dropout import Dropout
-from .positional_encoding import temporal_sine_encoding
+from .decoder_layer import QueryDecomposedDecoderLayer
+from .initialization import xavier_matrices
+from .recomputation import recomputed
 
 
 def refine_boxes(delta: Tensor, reference: Tensor) -> Tensor:
@@ -34,44 +37,6 @@ def refine_boxes(delta: Tensor, reference: Tensor) -> Tensor:
 
 
 @MODELS.register_module()
-class TemporalSelfAttention(BaseModule):
-    """Attention of each box query to itself in the other frames of the clip.
-
-    Section 3.4 of the paper: queries and keys carry the frame's encoding e_t;
-    residual and layer norm follow.
-
-    Args:
-        embed_dims (int): Channels C. Defaults to 256.
-        num_heads (int): Defaults to 8.
-        dropout (float): Defaults to 0.1.
-    """
-
-    def __init__(
-        self,
-        embed_dims: int = 256,
-        num_heads: int = 8,
-        dropout: float = 0.1,
-        init_cfg=None,
-    ) -> None:
-        super().__init__(init_cfg)
-        self.attn = nn.MultiheadAttention(
-            embed_dims, num_heads, dropout, batch_first=True
-        )
-        self.dropout = Dropout(dropout)
-        self.norm = nn.LayerNorm(embed_dims)
-
-    def forward(self, box_query: Tensor) -> Tensor:
-        """Relate the frames of every query: (B, T, Q, C) to the same shape."""
-        batch, num_frames, num_queries, embed_dims = box_query.shape
-        tracks = box_query.transpose(1, 2).flatten(0, 1)
-        encoding = temporal_sine_encoding(num_frames, embed_dims, box_query.device)
-        query = tracks + encoding.to(tracks.dtype)
-        attended = self.attn(query, query, tracks, need_weights=False)[0]
-        tracks = self.norm(tracks + self.dropout(attended))
-        return tracks.unflatten(0, (batch, num_queries)).transpose(1, 2)
-
-
-@MODELS.register_module()
 class TemporalAugmentedDecoder(BaseModule):
     """SeqFormer's query decomposition with temporal self-attention of box queries.
 
@@ -79,30 +44,33 @@ class TemporalAugmentedDecoder(BaseModule):
     self-attention starts at the second.
 
     Args:
-        layer_cfg (dict): Arguments of :class:`TemporalAugmentedDecoderLayer`.
-        num_layers (int): Number of layers. Defaults to 6.
-        temporal_self_attn (dict, optional): Config of the temporal self-attention;
-            None leaves it out, which is SeqFormer. Defaults to None.
-        share_temporal_self_attn (bool): One temporal self-attention for all layers,
-            as the paper's parameter counts imply, or one for each.
-            Defaults to True.
-        with_cp (bool): Recompute activations in the backward pass.
-            Defaults to False.
+        layer_cfg: Arguments of :class:`QueryDecomposedDecoderLayer`.
+        num_layers: Number of layers.
+        num_levels: Number of levels L, unless the cross-attention's config has it.
+        temporal_self_attn: Config of the temporal self-attention; None leaves it out,
+            which is SeqFormer.
+        share_temporal_self_attn: One temporal self-attention for all layers, as the
+            paper's parameter counts imply, or one for each.
+        with_cp: Recompute activations in the backward pass.
+        init_cfg: Initialization config.
     """
 
     def __init__(
         self,
         layer_cfg: dict,
         num_layers: int = 6,
+        num_levels: int = 4,
         temporal_self_attn: dict | None = None,
         share_temporal_self_attn: bool = True,
         with_cp: bool = False,
-        init_cfg=None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_positive(self, num_layers=num_layers)
+        self.with_cp = with_cp
+        layer_cfg = {"num_levels": num_levels, **layer_cfg}
         self.layers = ModuleList(
-            TemporalAugmentedDecoderLayer(with_cp=with_cp, **layer_cfg)
-            for _ in range(num_layers)
+            QueryDecomposedDecoderLayer(**layer_cfg) for _ in range(num_layers)
         )
         self.temporal_self_attns = ModuleList()
         if temporal_self_attn is not None:
@@ -110,10 +78,32 @@ class TemporalAugmentedDecoder(BaseModule):
             self.temporal_self_attns.extend(
                 MODELS.build(temporal_self_attn) for _ in range(count)
             )
+        for attention in self.temporal_self_attns:
+            require_same(
+                "embed_dims",
+                decoder__layer_cfg=self.embed_dims,
+                decoder__temporal_self_attn=attention.embed_dims,
+            )
+
+    def init_weights(self) -> None:
+        """Xavier for every matrix, then what each module does for itself."""
+        xavier_matrices(self)
+        super().init_weights()
 
     @property
     def num_layers(self) -> int:
+        """Number of layers."""
         return len(self.layers)
+
+    @property
+    def embed_dims(self) -> int:
+        """Channels C."""
+        return self.layers[0].cross_attn.embed_dims
+
+    @property
+    def num_levels(self) -> int:
+        """L."""
+        return self.layers[0].cross_attn.num_levels
 
     def relate_frames(self, box_query: Tensor, layer_index: int) -> Tensor:
         """Temporal self-attention ahead of a layer: (B, T, Q, C) to the same."""
@@ -125,11 +115,11 @@ class TemporalAugmentedDecoder(BaseModule):
     def forward(
         self,
         query: Tensor,
+        *,
         query_pos: Tensor,
         reference_points: Tensor,
         memory: ClipFeatures,
         reg_branches: nn.ModuleList,
-        frames_per_chunk: int | None = None,
         last_only: bool = False,
     ) -> list[DecoderLayerOutput]:
         """Decode a batch of clips.
@@ -140,8 +130,6 @@ class TemporalAugmentedDecoder(BaseModule):
             reference_points: (Q, 2) initial references in [0, 1].
             memory: The encoder's output.
             reg_branches: One box branch (C -> 4) per layer.
-            frames_per_chunk: How many frames of the memory are projected at a time;
-                the result does not depend on it.
             last_only: Whether to keep the last layer's output only.
 
         Returns:
@@ -153,19 +141,21 @@ class TemporalAugmentedDecoder(BaseModule):
         reference = reference_points.expand(batch, num_frames, -1, -1)
         outputs = []
         for index, layer in enumerate(self.layers):
+            if self.with_cp and self.training:
+                layer = partial(recomputed, layer)
             box_query = self.relate_frames(box_query, index)
             instance_query, box_query = layer(
                 instance_query,
                 box_query,
-                query_pos,
-                reference,
-                memory,
-                frames_per_chunk,
+                query_pos=query_pos,
+                reference_points=reference,
+                memory=memory,
             )
             boxes = refine_boxes(reg_branches[index](box_query), reference)
             outputs.append(
                 DecoderLayerOutput(instance_query, box_query, reference, boxes)
             )
+            # Gradients of a layer stop at the boxes that it starts from.
             reference = boxes.detach()
             if last_only:
                 outputs = outputs[-1:]

@@ -1,68 +1,131 @@
-"""Spatio-temporal joint multi-scale deformable attention (STJ-MSDA)."""
+"""Deformable attention to the frames of a clip: in the encoder and in the decoder."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
-from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.registry import MODELS
+from mmengine.model import BaseModule
 from torch import Tensor, nn
 
 from mmtaformer.ops import spatio_temporal_deformable_attention
 
-
-def neighbour_frames(temporal_window: int) -> tuple[int, ...]:
-    """Relative frames that T-MSDA looks at: -d..-1, 1..d."""
-    window = range(-temporal_window, temporal_window + 1)
-    return tuple(frame for frame in window if frame)
+from ..checks import require_heads, require_positive
+from ..structures import ClipFeatures
 
 
-def _directional_offsets(num_heads: int, num_groups: int, num_points: int) -> Tensor:
-    """Initial sampling offsets: each head looks in its own direction, point k at
-    distance k + 1 (Deformable DETR). Returns (M * groups * K * 2,)."""
-    angles = torch.arange(num_heads) * (2.0 * math.pi / num_heads)
-    directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
-    directions = directions / directions.abs().amax(dim=-1, keepdim=True)
-    distances = torch.arange(1, num_points + 1, dtype=directions.dtype)
-    offsets = directions[:, None, None] * distances[:, None]
-    return offsets.expand(-1, num_groups, -1, -1).flatten()
+class FrameDeformableAttention(BaseModule):
+    """Samples of features around reference points, weighted and projected.
 
-
-def project_value(
-    attn: MultiScaleDeformableAttention, tokens: Tensor, padding_mask: Tensor | None
-) -> Tensor:
-    """Per-head values of an attention module, zero on padding.
+    The four linear layers have the names and shapes of Deformable DETR's.
 
     Args:
-        attn: The module whose projection is used.
-        tokens: (B, T, S, C).
-        padding_mask: (B, S), True on padding, or None.
-
-    Returns:
-        Tensor: (B, T, S, M, C / M).
+        embed_dims: Channels C.
+        num_heads: M.
+        num_levels: L.
+        num_points: K, samples per head and level.
+        init_cfg: Initialization config.
     """
-    value = attn.value_proj(tokens)
-    if padding_mask is not None:
-        value = value.masked_fill(padding_mask[:, None, :, None], 0.0)
-    return value.unflatten(-1, (attn.num_heads, -1))
+
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        num_heads: int = 8,
+        num_levels: int = 4,
+        num_points: int = 4,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(init_cfg)
+        require_heads(self, embed_dims, num_heads)
+        require_positive(self, num_levels=num_levels, num_points=num_points)
+        self.embed_dims = embed_dims
+        self.num_heads = num_heads
+        self.num_levels = num_levels
+        self.num_points = num_points
+        samples = num_heads * num_levels * num_points
+        self.sampling_offsets = nn.Linear(embed_dims, samples * 2)
+        self.attention_weights = nn.Linear(embed_dims, samples)
+        self.value_proj = nn.Linear(embed_dims, embed_dims)
+        self.output_proj = nn.Linear(embed_dims, embed_dims)
+
+    def init_weights(self) -> None:
+        """Deformable DETR's start: equal weights, each head in its own direction."""
+        start_sampling(
+            self.sampling_offsets,
+            self.attention_weights,
+            self.num_heads,
+            self.num_points,
+        )
+        for projection in (self.value_proj, self.output_proj):
+            nn.init.xavier_uniform_(projection.weight)
+            nn.init.zeros_(projection.bias)
+        super().init_weights()
+
+    def project_value(self, features: ClipFeatures) -> Tensor:
+        """Project tokens to values, which are zero on padding: (B, T, S, M, C / M)."""
+        value = self.value_proj(features.tokens)
+        if features.padding_mask is not None:
+            value = value.masked_fill(features.padding_mask[:, None, :, None], 0.0)
+        return value.unflatten(-1, (self.num_heads, -1))
+
+    def sample(
+        self,
+        query: Tensor,
+        *,
+        offsets: nn.Linear,
+        weights: nn.Linear,
+        value: Tensor,
+        spatial_shapes: tuple[tuple[int, int], ...],
+        reference_points: Tensor,
+        relative_frames: tuple[int, ...] = (0,),
+        first_frame: int = 0,
+    ) -> Tensor:
+        """Gather values where the queries look, before the output projection.
+
+        Args:
+            query: (B, T_q, N, C) with their positional encoding.
+            offsets: Layer that says where a query looks, in pixels of each level
+                around a point or in parts of a box.
+            weights: Layer that says what a sample counts, before the softmax.
+            value: (B, T_v, S, M, C / M), see :meth:`project_value`.
+            spatial_shapes: (H_l, W_l) of every level.
+            reference_points: (B, T_q, N, L, 2 or 4) in [0, 1] of the padded levels.
+            relative_frames: Frames to sample, relative to the query's own.
+            first_frame: Index in ``value`` of the first frame of ``query``.
+
+        Returns:
+            Tensor: (B, T_q, N, C).
+        """
+        groups = (self.num_heads, len(relative_frames), self.num_levels)
+        return spatio_temporal_deformable_attention(
+            value=value,
+            spatial_shapes=spatial_shapes,
+            reference_points=reference_points,
+            sampling_offsets=offsets(query).unflatten(-1, (*groups, -1, 2)),
+            attention_logits=weights(query).unflatten(-1, (*groups, -1)),
+            relative_frames=relative_frames,
+            first_frame=first_frame,
+        )
 
 
 @MODELS.register_module()
-class SpatioTemporalDeformableAttention(MultiScaleDeformableAttention):
-    """S-MSDA, T-MSDA and their fusion, Eqs. (1)-(5).
+class SpatioTemporalDeformableAttention(FrameDeformableAttention):
+    """The encoder's S-MSDA, T-MSDA and their fusion (STJ-MSDA), Eqs. (1)-(5).
 
-    The spatial half keeps the arguments and parameter names of mmcv's class. Value
-    and output projections are shared between the two halves.
+    Value and output projections are shared between the two halves.
 
     Args:
-        embed_dims, num_heads, num_levels, num_points: As in mmcv's class;
-            ``num_points`` is K_intra.
-        temporal_window (int): d, how many frames before and after are sampled.
-            0 leaves the temporal half out, which is SeqFormer. Defaults to 2.
-        num_temporal_points (int): K_inter. Defaults to 4.
-        fusion (dict): Config of the fusion. Defaults to
-            :class:`DynamicAttentionFusion`.
+        embed_dims: Channels C.
+        num_heads: M.
+        num_levels: L.
+        num_points: K_intra, samples per head and level in the query's own frame.
+        temporal_window: d, how many frames before and after are sampled. 0 leaves
+            the temporal half out, which is SeqFormer.
+        num_temporal_points: K_inter, samples per head, level and neighbouring frame.
+        fusion: Config of the fusion; :class:`DynamicAttentionFusion` by default.
+        init_cfg: Initialization config.
     """
 
     def __init__(
@@ -74,35 +137,34 @@ class SpatioTemporalDeformableAttention(MultiScaleDeformableAttention):
         temporal_window: int = 2,
         num_temporal_points: int = 4,
         fusion: dict | None = None,
-        **kwargs,
+        init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(embed_dims, num_heads, num_levels, num_points, **kwargs)
+        super().__init__(embed_dims, num_heads, num_levels, num_points, init_cfg)
         self.relative_frames = neighbour_frames(temporal_window)
         self.num_temporal_points = num_temporal_points
-        if self.relative_frames:
-            samples = (
-                num_heads * len(self.relative_frames) * num_levels * num_temporal_points
+        if temporal_window != 0:
+            require_positive(
+                self,
+                temporal_window=temporal_window,
+                num_temporal_points=num_temporal_points,
             )
+            groups = num_heads * len(self.relative_frames) * num_levels
+            samples = groups * num_temporal_points
             self.temporal_sampling_offsets = nn.Linear(embed_dims, samples * 2)
             self.temporal_attention_weights = nn.Linear(embed_dims, samples)
             fusion = {"type": "DynamicAttentionFusion", **(fusion or {})}
             self.fusion = MODELS.build({"embed_dims": embed_dims, **fusion})
-        self.init_weights()
 
     def init_weights(self) -> None:
-        """Deformable DETR's initialization, for both halves."""
-        super().init_weights()
-        # The parent's constructor calls this before the temporal half exists.
-        if "temporal_sampling_offsets" not in self._modules:
-            return
-        nn.init.zeros_(self.temporal_sampling_offsets.weight)
-        groups = len(self.relative_frames) * self.num_levels
-        with torch.no_grad():
-            self.temporal_sampling_offsets.bias.copy_(
-                _directional_offsets(self.num_heads, groups, self.num_temporal_points)
+        """Give both halves the same start."""
+        if self.relative_frames:
+            start_sampling(
+                self.temporal_sampling_offsets,
+                self.temporal_attention_weights,
+                self.num_heads,
+                self.num_temporal_points,
             )
-        nn.init.zeros_(self.temporal_attention_weights.weight)
-        nn.init.zeros_(self.temporal_attention_weights.bias)
+        super().init_weights()
 
     @property
     def temporal_window(self) -> int:
@@ -110,77 +172,135 @@ class SpatioTemporalDeformableAttention(MultiScaleDeformableAttention):
         return len(self.relative_frames) // 2
 
     def forward(
-        self,
-        query: Tensor,
-        value: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: tuple[tuple[int, int], ...],
-        padding_mask: Tensor | None = None,
-        first_frame: int = 0,
+        self, query: Tensor, features: ClipFeatures, first_frame: int = 0
     ) -> Tensor:
         """Attend to the query's own frame and to its neighbours.
 
         Args:
             query: (B, T_q, S, C) tokens with their positional encoding.
-            value: (B, T_v, S, C) tokens of the query's frames and those around them.
-            reference_points: (B, S, L, 2) as (x, y) in [0, 1] of the padded level.
-            spatial_shapes: (H_l, W_l) of every level.
-            padding_mask: (B, S), True on padding, or None.
-            first_frame: Index in ``value`` of the first frame of ``query``.
+            features: The queries' frames and those around them, T_v in all.
+            first_frame: Index in ``features`` of the first frame of ``query``.
 
         Returns:
             Tensor: (B, T_q, S, C).
         """
-        value = project_value(self, value, padding_mask)
-        reference_points = reference_points.unsqueeze(1)
-        intra = self._sample(
+        points = features.reference_points.unsqueeze(1)
+        sample = partial(
+            self.sample,
             query,
-            value,
-            reference_points,
-            spatial_shapes,
-            (0,),
-            self.sampling_offsets,
-            self.attention_weights,
-            self.num_points,
-            first_frame,
+            value=self.project_value(features),
+            spatial_shapes=features.spatial_shapes,
+            reference_points=points.expand(-1, query.size(1), -1, -1, -1),
+            first_frame=first_frame,
+        )
+        intra = self.output_proj(
+            sample(offsets=self.sampling_offsets, weights=self.attention_weights)
         )
         if not self.relative_frames:
             return intra
-        if value.size(1) == 1:
+        if features.num_frames == 1:
             return self.fusion(intra, torch.zeros_like(intra))
-        inter = self._sample(
-            query,
-            value,
-            reference_points,
-            spatial_shapes,
-            self.relative_frames,
-            self.temporal_sampling_offsets,
-            self.temporal_attention_weights,
-            self.num_temporal_points,
-            first_frame,
+        inter = self.output_proj(
+            sample(
+                offsets=self.temporal_sampling_offsets,
+                weights=self.temporal_attention_weights,
+                relative_frames=self.relative_frames,
+            )
         )
         return self.fusion(intra, inter)
 
-    def _sample(
+
+@MODELS.register_module()
+class QueryDecomposedCrossAttention(FrameDeformableAttention):
+    """The decoder's cross-attention, which serves both query streams at once.
+
+    Offsets and weights come from the box queries. What they sample is projected once
+    for the instance queries and once for the box queries.
+
+    Args:
+        embed_dims: Channels C.
+        num_heads: M.
+        num_levels: L.
+        num_points: K, samples per head and level.
+        init_cfg: Initialization config.
+    """
+
+    def __init__(
         self,
-        query: Tensor,
-        value: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: tuple[tuple[int, int], ...],
-        relative_frames: tuple[int, ...],
-        offset_layer: nn.Linear,
-        weight_layer: nn.Linear,
-        num_points: int,
-        first_frame: int,
-    ) -> Tensor:
-        samples = (self.num_heads, len(relative_frames), self.num_levels, num_points)
-        sampled = spatio_temporal_deformable_attention(
-            value,
-            spatial_shapes,
-            reference_points.expand(-1, query.size(1), -1, -1, -1),
-            offset_layer(query).unflatten(-1, (*samples, 2)),
-            weight_layer(query).unflatten(-1, samples),
-            relative_frames,
-            first_frame,
-        )
-        return self.output_proj(sampled)
+        embed_dims: int = 256,
+        num_heads: int = 8,
+        num_levels: int = 4,
+        num_points: int = 4,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(embed_dims, num_heads, num_levels, num_points, init_cfg)
+        self.output_proj_box = nn.Linear(embed_dims, embed_dims)
+
+    def init_weights(self) -> None:
+        """As SeqFormer's released code, which leaves the second bias as it is."""
+        nn.init.xavier_uniform_(self.output_proj_box.weight)
+        super().init_weights()
+
+    def forward(
+        self, query: Tensor, memory: ClipFeatures, reference_points: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Sample the memory of every frame around the references.
+
+        Args:
+            query: (B, T, Q, C) box queries with their positional encoding.
+            memory: The encoder's output.
+            reference_points: (B, T, Q, 2 or 4) in [0, 1] of the unpadded image.
+
+        Returns:
+            tuple: (B, T, Q, C) for the instance stream, (B, T, Q, C) for the boxes.
+        """
+        ratios = memory.valid_ratios
+        if reference_points.size(-1) == 4:
+            ratios = torch.cat([ratios, ratios], dim=-1)
+        reference_points = reference_points[..., None, :] * ratios[:, None, None]
+        sampled = [
+            self.sample(
+                query[:, window.frames],
+                offsets=self.sampling_offsets,
+                weights=self.attention_weights,
+                value=self.project_value(window.features),
+                spatial_shapes=memory.spatial_shapes,
+                reference_points=reference_points[:, window.frames],
+            )
+            for window in memory.windows()
+        ]
+        gathered = torch.cat(sampled, dim=1)
+        return self.output_proj(gathered), self.output_proj_box(gathered)
+
+
+def neighbour_frames(temporal_window: int) -> tuple[int, ...]:
+    """Relative frames that T-MSDA looks at: -d..-1, 1..d."""
+    window = range(-temporal_window, temporal_window + 1)
+    return tuple(frame for frame in window if frame)
+
+
+def start_sampling(
+    offsets: nn.Linear, weights: nn.Linear, num_heads: int, num_points: int
+) -> None:
+    """Give the layers of a deformable attention Deformable DETR's start.
+
+    All weights are equal, whatever the query. Every head looks in its own direction,
+    along which point k lies k + 1 pixels away.
+
+    Args:
+        offsets: C -> heads * groups * points * 2, where a group is one level of one
+            relative frame.
+        weights: C -> heads * groups * points.
+        num_heads: M.
+        num_points: K.
+    """
+    for parameter in (offsets.weight, weights.weight, weights.bias):
+        nn.init.zeros_(parameter)
+    angles = torch.arange(num_heads) * (2.0 * math.pi / num_heads)
+    directions = torch.stack([angles.cos(), angles.sin()], dim=-1)
+    directions = directions / directions.abs().amax(dim=-1, keepdim=True)
+    distances = torch.arange(1, num_points + 1, dtype=directions.dtype)
+    start = directions[:, None, None] * distances[:, None]
+    with torch.no_grad():
+        bias = offsets.bias.view(num_heads, -1, num_points, 2)
+        bias.copy_(start.expand_as(bias))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
+from mmcv.cnn.bricks.transformer import FFN
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from ..structures import ClipFeatures, encoder_reference_points
-from .dropout import Dropout
-from .ffn import build_ffn
+from ..checks import require_positive, require_same
+from ..structures import ClipFeatures
+from .initialization import xavier_matrices
 from .recomputation import recomputed
 
 
@@ -17,56 +20,54 @@ class SpatioTemporalEncoderLayer(BaseModule):
     """STJ-MSDA and a feed-forward network, each with residual and layer norm.
 
     Args:
-        self_attn_cfg (dict): Config of the deformable attention.
-        ffn_cfg (dict): Arguments of mmcv's FFN.
-        dropout (float): Dropout on the attention's output. Defaults to 0.1.
+        self_attn_cfg: Config of the deformable attention.
+        ffn_cfg: Arguments of mmcv's FFN.
+        num_levels: Number of levels L, unless ``self_attn_cfg`` has it.
+        dropout: Dropout on the attention's output.
+        init_cfg: Initialization config.
     """
 
     def __init__(
-        self, self_attn_cfg: dict, ffn_cfg: dict, dropout: float = 0.1, init_cfg=None
+        self,
+        self_attn_cfg: dict,
+        ffn_cfg: dict,
+        num_levels: int = 4,
+        dropout: float = 0.1,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
-        self_attn_cfg = {
-            "type": "SpatioTemporalDeformableAttention",
-            **self_attn_cfg,
-        }
-        self.self_attn = MODELS.build(self_attn_cfg)
-        self.dropout = Dropout(dropout)
+        self.self_attn = MODELS.build(
+            {
+                "type": "SpatioTemporalDeformableAttention",
+                "num_levels": num_levels,
+                **self_attn_cfg,
+            }
+        )
+        self.dropout = nn.Dropout(dropout)
         self.norm1 = nn.LayerNorm(self.self_attn.embed_dims)
-        self.ffn = build_ffn(**ffn_cfg)
+        self.ffn = FFN(**ffn_cfg)
         self.norm2 = nn.LayerNorm(self.self_attn.embed_dims)
+        require_same(
+            "embed_dims",
+            encoder__layer_cfg__self_attn_cfg=self.self_attn.embed_dims,
+            encoder__layer_cfg__ffn_cfg=self.ffn.embed_dims,
+        )
 
-    def forward(
-        self,
-        tokens: Tensor,
-        position: Tensor,
-        value: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: tuple[tuple[int, int], ...],
-        padding_mask: Tensor | None,
-        first_frame: int = 0,
-    ) -> Tensor:
+    def forward(self, features: ClipFeatures, frames: slice = slice(None)) -> Tensor:
         """Refine some frames of a clip.
 
         Args:
-            tokens: (B, T_q, S, C) the frames to refine.
-            position: (B, T_q or 1, S, C) their positional encoding.
-            value: (B, T_v, S, C) these frames and their neighbours.
-            reference_points, spatial_shapes, padding_mask, first_frame: As in
-                :meth:`SpatioTemporalDeformableAttention.forward`.
+            features: These frames and their neighbours.
+            frames: Which of ``features`` to refine; all by default.
 
         Returns:
-            Tensor: (B, T_q, S, C).
+            Tensor: (B, frames, S, C) tokens.
         """
+        own = features.select(frames)
         attended = self.self_attn(
-            tokens + position,
-            value,
-            reference_points,
-            spatial_shapes,
-            padding_mask,
-            first_frame,
+            own.tokens + own.position, features, first_frame=frames.start or 0
         )
-        tokens = self.norm1(tokens + self.dropout(attended))
+        tokens = self.norm1(own.tokens + self.dropout(attended))
         return self.norm2(self.ffn(tokens))
 
 
@@ -75,83 +76,61 @@ class SpatioTemporalEncoder(BaseModule):
     """A stack of :class:`SpatioTemporalEncoderLayer`.
 
     Args:
-        num_layers (int): Number of layers. Defaults to 6.
-        layer_cfg (dict): Arguments of every layer.
-        with_cp (bool): Recompute activations in the backward pass instead of
-            keeping them, which spares memory in training. Defaults to False.
+        layer_cfg: Arguments of every layer.
+        num_layers: Number of layers.
+        num_levels: Number of levels L, unless the attention's config has it.
+        with_cp: Recompute activations in the backward pass instead of keeping them,
+            which spares memory in training.
+        init_cfg: Initialization config.
     """
 
     def __init__(
         self,
         layer_cfg: dict,
         num_layers: int = 6,
+        num_levels: int = 4,
         with_cp: bool = False,
-        init_cfg=None,
+        init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
+        require_positive(self, num_layers=num_layers)
         self.with_cp = with_cp
+        layer_cfg = {"num_levels": num_levels, **layer_cfg}
         self.layers = ModuleList(
             SpatioTemporalEncoderLayer(**layer_cfg) for _ in range(num_layers)
         )
 
+    def init_weights(self) -> None:
+        """Xavier for every matrix, then what each module does for itself."""
+        xavier_matrices(self)
+        super().init_weights()
+
     @property
     def embed_dims(self) -> int:
+        """Channels C."""
         return self.layers[0].self_attn.embed_dims
 
-    def forward(
-        self, features: ClipFeatures, frames_per_chunk: int | None = None
-    ) -> ClipFeatures:
-        """Refine the tokens of a batch of clips.
+    @property
+    def num_levels(self) -> int:
+        """L."""
+        return self.layers[0].self_attn.num_levels
 
-        Args:
-            features: Embedded features.
-            frames_per_chunk: How many frames a layer works on at a time, which
-                bounds memory on long videos; the result does not depend on it.
-                Only without gradients. Defaults to None, all frames at once.
-
-        Returns:
-            ClipFeatures: The same geometry around the encoded tokens.
-        """
-        if frames_per_chunk is not None and frames_per_chunk < features.num_frames:
-            return self._forward_in_chunks(features, frames_per_chunk)
-        geometry = self._geometry(features)
+    def forward(self, features: ClipFeatures) -> ClipFeatures:
+        """Refine the tokens of a batch of clips; the geometry stays."""
+        if not features.in_one_window:
+            return self._encode_windows(features)
         for layer in self.layers:
-            args = (features.tokens, features.position(), features.tokens, *geometry)
             if self.with_cp and self.training:
-                tokens = recomputed(layer, *args)
-            else:
-                tokens = layer(*args)
-            features = features.with_tokens(tokens)
+                layer = partial(recomputed, layer)
+            features = features.with_tokens(layer(features))
         return features
 
-    def _forward_in_chunks(
-        self, features: ClipFeatures, frames_per_chunk: int
-    ) -> ClipFeatures:
-        """Holds the tokens of the whole clip once, beside those it was given."""
-        source, encoded = features.tokens, torch.empty_like(features.tokens)
-        geometry = self._geometry(features)
+    def _encode_windows(self, features: ClipFeatures) -> ClipFeatures:
+        """Hold the tokens of the whole clip once, beside those that were given."""
+        encoded = features.with_tokens(torch.empty_like(features.tokens))
         for layer in self.layers:
-            window = layer.self_attn.temporal_window
-            before = source[:, :0]  # frames that this layer may have overwritten
-            for first in range(0, features.num_frames, frames_per_chunk):
-                last = min(first + frames_per_chunk, features.num_frames)
-                start, end = before.size(1), before.size(1) + last - first
-                around = torch.cat([before, source[:, first : last + window]], dim=1)
-                encoded[:, first:last] = layer(
-                    around[:, start:end],
-                    features.position(first, last),
-                    around,
-                    *geometry,
-                    start,
-                )
-                before = around[:, max(end - window, 0) : end]
-            source = encoded
-        return features.with_tokens(encoded)
-
-    @staticmethod
-    def _geometry(features: ClipFeatures) -> tuple:
-        """Arguments of the layers that are the same for all frames."""
-        reference_points = encoder_reference_points(
-            features.spatial_shapes, features.valid_ratios
-        )
-        return reference_points, features.spatial_shapes, features.padding_mask
+            for window in features.windows(halo=layer.self_attn.temporal_window):
+                tokens = layer(window.features, window.inner)
+                encoded.tokens[:, window.frames] = tokens
+            features = encoded
+        return encoded

@@ -8,19 +8,22 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from ..checks import require_positive
+
 
 @MODELS.register_module()
 class DynamicAttentionFusion(BaseModule):
     """Channel-wise gated sum of spatial and temporal attention, Eqs. (3)-(5).
 
     Args:
-        embed_dims (int): Channels C. Defaults to 256.
-        channels (int): Width of the bottleneck. 32 is what the parameter counts of
+        embed_dims: Channels C. Defaults to 256.
+        channels: Width of the bottleneck. 32 is what the parameter counts of
             the paper imply. Defaults to 32.
     """
 
     def __init__(self, embed_dims: int = 256, channels: int = 32, init_cfg=None):
         super().__init__(init_cfg)
+        require_positive(self, channels=channels)
         self.fc = nn.Linear(embed_dims, channels)
         self.gate_intra = nn.Linear(channels, embed_dims)
         self.gate_inter = nn.Linear(channels, embed_dims)
@@ -43,7 +46,7 @@ class AdditionFusion(BaseModule):
     """Element-wise addition, the first variant of Table 4.
 
     Args:
-        embed_dims (int): C, accepted for the common interface of the fusions.
+        embed_dims: C, accepted for the common interface of the fusions.
     """
 
     def __init__(self, embed_dims: int = 256, init_cfg=None):
@@ -60,7 +63,7 @@ class ConcatenationFusion(BaseModule):
     """Concatenation and a projection back to C, the second variant of Table 4.
 
     Args:
-        embed_dims (int): Channels C. Defaults to 256.
+        embed_dims: Channels C. Defaults to 256.
     """
 
     def __init__(self, embed_dims: int = 256, init_cfg=None):

@@ -36,7 +36,7 @@ class SpatioTemporalPositionalEncoding(SinePositionalEncoding):
     The spatial half is mmdet's :class:`SinePositionalEncoding` with its arguments.
 
     Args:
-        temporal (bool): Whether to encode the frame index. SeqFormer does not.
+        temporal: Whether to encode the frame index. SeqFormer does not.
             Defaults to True.
     """
 

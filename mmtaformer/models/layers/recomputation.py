@@ -25,17 +25,19 @@ def _policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> Checkpoin
     return CheckpointPolicy.PREFER_RECOMPUTE
 
 
-def recomputed(function: Callable, *args: Any) -> Any:
+def recomputed(function: Callable, *args: Any, **kwargs: Any) -> Any:
     """Call a function whose activations are not kept for the backward pass.
 
     Args:
         function: What is called, a second time in the backward pass. Random numbers
             are the same both times, and the fused operator of the CPU is not repeated.
         args: Its arguments.
+        kwargs: Its arguments by keyword.
     """
     return checkpoint(
         function,
         *args,
         use_reentrant=False,
         context_fn=lambda: create_selective_checkpoint_contexts(_policy),
+        **kwargs,
     )

@@ -16,9 +16,9 @@ class BoxQueryContrastiveLoss(nn.Module):
     second frame a negative. The mean over pairs, queries and clips is taken.
 
     Args:
-        temperature (float): Divisor of the cosine similarity; the paper does not
+        temperature: Divisor of the cosine similarity; the paper does not
             give it. Defaults to 0.1.
-        loss_weight (float): Defaults to 1.0.
+        loss_weight: Defaults to 1.0.
     """
 
     def __init__(self, temperature: float = 0.1, loss_weight: float = 1.0) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
-from pycocotools import mask as mask_utils
 from torch import nn
 
 from mmtaformer.models.heads.clip_targets import ABSENT_BOX, ClipTargets
-from mmtaformer.ytvis.results import to_rle
+from mmtaformer.ytvis.rle import bounding_box
 
 from .common import VideoOutput, entries_of
 
@@ -69,10 +68,9 @@ def video_instances(
             continue
         boxes = np.full((len(video["file_names"]), 4), ABSENT_BOX)
         present = np.zeros(len(boxes), dtype=bool)
-        for t, segmentation in enumerate(annotation["segmentations"]):
-            rle = to_rle(segmentation, height, width)
+        for t, rle in enumerate(annotation["segmentations"]):
             if rle is not None:
-                x, y, w, h = mask_utils.toBbox(rle)
+                x, y, w, h = bounding_box(rle)
                 boxes[t] = np.array([x + w / 2, y + h / 2, w, h])
                 boxes[t] /= [width, height, width, height]
                 present[t] = True

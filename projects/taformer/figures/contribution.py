@@ -24,6 +24,7 @@ from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
+from mmtaformer.models.structures import ClipFeatures
 from mmtaformer.utils.launch import friendly_errors
 
 from .common import add_model_arguments, load_models, predict, read_video
@@ -114,10 +115,7 @@ def only_own_frames(model: nn.Module, kinds: tuple[type, ...]) -> Iterator[None]
 def sample_own_frame(
     forward: Callable[..., Tensor],
     query: Tensor,
-    value: Tensor,
-    reference_points: Tensor,
-    spatial_shapes: tuple[tuple[int, int], ...],
-    padding_mask: Tensor | None = None,
+    features: ClipFeatures,
     first_frame: int = 0,
 ) -> Tensor:
     """Call the encoder's attention with neighbours that are copies of the frame.
@@ -128,9 +126,9 @@ def sample_own_frame(
     attended = []
     for t in range(query.size(1)):
         frame = first_frame + t
-        copies = value[:, frame : frame + 1].expand_as(value)
-        args = (copies, reference_points, spatial_shapes, padding_mask, frame)
-        attended.append(forward(query[:, t : t + 1], *args))
+        own = features.tokens[:, frame : frame + 1]
+        copies = features.with_tokens(own.expand_as(features.tokens))
+        attended.append(forward(query[:, t : t + 1], copies, frame))
     return torch.cat(attended, dim=1)
 
 

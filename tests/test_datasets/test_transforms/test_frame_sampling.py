@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmtaformer.datasets import ClipSample
+from mmtaformer.utils.errors import UsageError
 
 
 def video(length, **kwargs):
@@ -93,5 +94,5 @@ def test_key_frame_of_the_sampler_and_random_key_frame():
 
 @pytest.mark.parametrize("kwargs", [dict(num_frames=0), dict(local_range=0)])
 def test_impossible_settings(kwargs):
-    with pytest.raises(ValueError, match="both must be at least 1"):
+    with pytest.raises(UsageError, match="both must be at least 1"):
         ClipSample(**kwargs)

@@ -3,6 +3,9 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
 
+from mmtaformer.models.detectors.tokens import flatten_maps
+from mmtaformer.utils.errors import UsageError
+
 from ...helpers.models import build_tiny, clip_sample, tiny_config
 
 SIZE = (64, 96)
@@ -10,6 +13,11 @@ BOXES = {
     0: [(8, 8, 40, 40)] * 5,
     5: [None, (40, 16, 80, 60), (44, 16, 84, 60), None, (50, 16, 90, 60)],
 }
+
+
+def perturbed(name="taformer_tiny", **options):
+    """A model in which every parameter counts."""
+    return build_tiny(name, noise=0.05, **options)
 
 
 def clip_inputs(batch=1, num_frames=5, size=SIZE, seed=1):
@@ -46,7 +54,7 @@ def assert_same_results(actual, expected, tolerance=1e-4):
 
 
 def test_every_parameter_receives_a_gradient():
-    model = build_tiny().train()
+    model = perturbed().train()
     samples = [clip_sample(SIZE, BOXES), clip_sample(SIZE, {2: BOXES[5]})]
     total_loss(model, clip_inputs(2), samples).backward()
     missing = [
@@ -87,7 +95,7 @@ def test_clips_without_instances_train():
 def test_absent_frames_can_be_left_out_of_the_box_losses():
     inputs, losses = clip_inputs(), {}
     for supervise in (True, False):
-        model = build_tiny(**{"bbox_head.supervise_absent": supervise})
+        model = perturbed(**{"bbox_head.supervise_absent": supervise})
         losses[supervise] = [
             model(inputs, [clip_sample(SIZE, boxes)], mode="loss")["loss_bbox"]
             for boxes in ({0: BOXES[0]}, BOXES)
@@ -114,8 +122,8 @@ def test_clips_of_any_length(num_frames):
 @pytest.mark.parametrize("chunk", [1, 2, 3, 7, 20])
 def test_result_does_not_depend_on_the_chunk_size(chunk):
     inputs = clip_inputs(num_frames=7)
-    whole = predict(build_tiny(**{"test_cfg.frames_per_chunk": None}), inputs)[0]
-    parts = predict(build_tiny(**{"test_cfg.frames_per_chunk": chunk}), inputs)[0]
+    whole = predict(perturbed(**{"test_cfg.frames_per_chunk": None}), inputs)[0]
+    parts = predict(perturbed(**{"test_cfg.frames_per_chunk": chunk}), inputs)[0]
     assert_same_results(parts, whole)
 
 
@@ -123,15 +131,15 @@ def test_encoded_masks_are_the_masks():
     from pycocotools.mask import decode
 
     inputs = clip_inputs(num_frames=3)
-    plain = predict(build_tiny(**{"test_cfg.encode_masks": False}), inputs)[0]
-    encoded = predict(build_tiny(**{"test_cfg.encode_masks": True}), inputs)[0]
+    plain = predict(perturbed(**{"test_cfg.encode_masks": False}), inputs)[0]
+    encoded = predict(perturbed(**{"test_cfg.encode_masks": True}), inputs)[0]
     for frame, other in zip(plain, encoded, strict=True):
         masks = torch.from_numpy(decode(other.masks)).permute(2, 0, 1).bool()
         assert (masks == frame.masks).all()
 
 
 def test_padding_the_images_does_not_change_the_result():
-    model, inputs = build_tiny(), clip_inputs()
+    model, inputs = perturbed(), clip_inputs()
     padded = torch.nn.functional.pad(inputs, (0, 32, 0, 64))
     assert_same_results(predict(model, padded)[0], predict(model, inputs)[0])
 
@@ -139,7 +147,7 @@ def test_padding_the_images_does_not_change_the_result():
 @torch.no_grad()
 def test_padded_tokens_do_not_reach_the_transformer():
     """Encoder and decoder in a padded batch, from the same features."""
-    model = build_tiny()
+    model = perturbed()
     maps = model.extract_feat(clip_inputs().flatten(0, 1))
     outputs = []
     for pad in (0, 1):
@@ -150,7 +158,8 @@ def test_padded_tokens_do_not_reach_the_transformer():
         ]
         mask = torch.zeros(1, SIZE[0], SIZE[1] + 64 * pad, dtype=torch.bool)
         mask[:, :, SIZE[1] :] = True
-        memory = model.encoder(model.embed(padded, 1, mask))
+        shapes = tuple(tuple(m.shape[-2:]) for m in padded)
+        memory = model.encoder(model.embed(flatten_maps(padded, 1), shapes, mask))
         outputs.append(model.decode(memory)[-1])
     for name in ("instance_query", "box_query", "boxes"):
         torch.testing.assert_close(
@@ -159,7 +168,7 @@ def test_padded_tokens_do_not_reach_the_transformer():
 
 
 def test_results_are_in_pixels_of_the_original_frames():
-    model, inputs = build_tiny(), clip_inputs(num_frames=2)
+    model, inputs = perturbed(), clip_inputs(num_frames=2)
     small = predict(model, inputs)[0]
     large = predict(model, inputs, ori_shape=(SIZE[0] * 3, SIZE[1] * 3))[0]
     for frame, other in zip(small, large, strict=True):
@@ -170,7 +179,7 @@ def test_results_are_in_pixels_of_the_original_frames():
 
 
 def test_videos_of_a_batch_are_independent():
-    model, inputs = build_tiny(), clip_inputs(2, num_frames=3)
+    model, inputs = perturbed(), clip_inputs(2, num_frames=3)
     together = predict(model, inputs)
     for index in range(2):
         alone = predict(model, inputs[index : index + 1])[0]
@@ -180,7 +189,7 @@ def test_videos_of_a_batch_are_independent():
 def test_activation_checkpointing_keeps_the_gradients():
     gradients = []
     for with_cp in (False, True):
-        model = build_tiny(**{"encoder.with_cp": with_cp, "decoder.with_cp": with_cp})
+        model = perturbed(**{"encoder.with_cp": with_cp, "decoder.with_cp": with_cp})
         # Batch norm's statistics would be updated twice otherwise.
         model.train()
         model.backbone.eval()
@@ -206,7 +215,7 @@ def test_seqformer_has_no_temporal_parameters():
 
 
 def test_tensor_mode_returns_the_decoder_outputs():
-    model, inputs = build_tiny(), clip_inputs(2)
+    model, inputs = perturbed(), clip_inputs(2)
     outputs = model(inputs, mode="tensor")
     assert len(outputs) == 3
     assert outputs[-1].instance_query.shape == (2, 8, 64)
@@ -221,3 +230,121 @@ def test_the_config_builds_with_its_data_preprocessor():
     )
     assert data["inputs"].shape == (1, 5, 3, 64, 96)
     assert isinstance(data["data_samples"][0], TrackDataSample)
+
+
+def test_a_new_model_trains_and_predicts():
+    """As it starts: nothing is divided by zero."""
+    model = build_tiny().train()
+    samples = [clip_sample(SIZE, BOXES)]
+    loss = total_loss(model, clip_inputs(), samples)
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+    assert len(predict(model.eval(), clip_inputs())[0]) == 5
+
+
+@pytest.mark.parametrize("name", ["taformer_tiny", "seqformer_tiny"])
+def test_embeddings_of_the_instances(name):
+    model, inputs = perturbed(name), clip_inputs(num_frames=3)
+    assert "embeddings" not in predict(model, inputs)[0][0]
+    model.test_cfg["return_embeddings"] = True
+    frames = predict(model, inputs)[0]
+    with torch.no_grad():
+        last = model(inputs, mode="tensor")[-1]
+    logits = model.bbox_head.cls_branches[-1](last.instance_query[0])
+    queries = logits.flatten().argsort(descending=True)[:10] // logits.size(1)
+    for n, query in enumerate(queries.tolist()):
+        vectors = last.box_query[0, :, query]
+        if name == "taformer_tiny":
+            vectors = model.bbox_head.projector(vectors)
+        expected = sum(vectors) / len(vectors)
+        expected = expected / expected.square().sum().sqrt()
+        for frame in frames:
+            torch.testing.assert_close(
+                frame.embeddings[n], expected, atol=1e-5, rtol=1e-4
+            )
+
+
+R18 = {"backbone.base_channels": 64, "backbone.depth": 18}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        R18,
+        R18 | {"num_feature_levels": 3},
+        {"num_feature_levels": 5},
+        {
+            "num_feature_levels": 1,
+            "backbone.out_indices": (3,),
+            "bbox_head.mask_head.num_levels": 1,
+            "bbox_head.mask_head.stride": 32,
+        },
+    ],
+    ids=["resnet18", "three levels", "five levels", "one level"],
+)
+def test_parts_follow_backbone_and_number_of_levels(options):
+    model = build_tiny(noise=0.05, **options)
+    loss = total_loss(model.train(), clip_inputs(), [clip_sample(SIZE, BOXES)])
+    loss.backward()
+    assert loss.isfinite()
+    levels = options.get("num_feature_levels", 4)
+    assert model.encoder.num_levels == model.decoder.num_levels == levels
+    assert len(predict(model.eval(), clip_inputs())[0]) == 5
+
+
+BACKBONES = [
+    dict(type="MobileNetV2", out_indices=(2, 4, 7)),
+    dict(type="RegNet", arch="regnetx_400mf", out_indices=(1, 2, 3)),
+    dict(
+        type="SwinTransformer",
+        embed_dims=24,
+        depths=(1, 1, 1, 1),
+        num_heads=(1, 2, 4, 8),
+        out_indices=(1, 2, 3),
+    ),
+    dict(type="PyramidVisionTransformerV2", embed_dims=16, out_indices=(1, 2, 3)),
+]
+
+
+@pytest.mark.parametrize("backbone", BACKBONES, ids=lambda cfg: cfg["type"])
+def test_backbones_of_mmdet_fit(backbone):
+    cfg = tiny_config()._cfg_dict
+    cfg["backbone"] = backbone
+    model = MODELS.build(cfg)
+    sample = clip_sample(SIZE, {0: [(8, 8, 40, 40)] * 2})
+    assert total_loss(model, clip_inputs(num_frames=2), [sample]).isfinite()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"neck.in_channels": [64, 128, 256]},
+            r"backbone gives maps of \[32, 64, 128\]",
+        ),
+        ({"neck.num_outs": 3}, "num_feature_levels is 4, but the neck gives 3"),
+        ({"num_feature_levels": 2}, "num_feature_levels is 2, .* backbone gives 3"),
+        ({"num_feature_levels": 0}, "num_feature_levels=0; give an integer"),
+        ({"num_queries": 0}, "num_queries=0"),
+        ({"test_cfg.frames_per_chunk": 0}, "test_cfg has frames_per_chunk=0"),
+        ({"bbox_head.num_layers": 2}, "num_layers: decoder has 3, bbox_head has 2"),
+        ({"bbox_head.num_layers": 4}, "num_layers: decoder has 3, bbox_head has 4"),
+        ({"bbox_head.embed_dims": 32}, "embed_dims: .* bbox_head has 32"),
+        ({"bbox_head.mask_head.embed_dims": 32}, "bbox_head.mask_head has 32"),
+        ({"bbox_head.num_classes": 0}, "num_classes=0"),
+        ({"neck.out_channels": 32}, "neck.out_channels has 32"),
+        ({"positional_encoding.num_feats": 16}, "positional_encoding has 32"),
+        (
+            {"encoder.layer_cfg.self_attn_cfg.num_levels": 3},
+            "num_levels: num_feature_levels has 4, encoder has 3",
+        ),
+        ({"decoder.layer_cfg.cross_attn_cfg.num_levels": 2}, "decoder has 2"),
+        ({"bbox_head.mask_head.num_levels": 5}, "mask_head.num_levels is 5, .* are 4"),
+        ({"bbox_head.mask_head.stride": 4}, "stride of the finest .* has 8, .* has 4"),
+        ({"decoder.layer_cfg.self_attn_cfg.num_heads": 7}, "64 channels .* 7 heads"),
+    ],
+)
+def test_parts_that_do_not_fit_are_refused_at_the_start(options, message):
+    with pytest.raises(UsageError, match=message):
+        MODELS.build(tiny_config(**options)._cfg_dict)

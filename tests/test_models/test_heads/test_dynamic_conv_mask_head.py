@@ -5,6 +5,7 @@ from mmdet.models.utils import aligned_bilinear
 from mmdet.registry import MODELS
 
 from mmtaformer.models.structures import ClipFeatures
+from mmtaformer.utils.errors import UsageError
 
 
 def build(embed_dims=64, channels=5, **kwargs):
@@ -70,9 +71,42 @@ def test_mask_features_of_some_frames_are_a_slice():
         spatial_shapes=shapes,
         spatial_pos=torch.zeros(1, num_tokens, 64),
         temporal_pos=None,
+        reference_points=torch.zeros(1, num_tokens, 4, 2),
         valid_ratios=torch.ones(1, 4, 2),
-        padding_mask=None,
     )
     whole = head.mask_features(memory)
     assert whole.shape == (1, 5, 2, 8, 12)
-    torch.testing.assert_close(head.mask_features(memory, 1, 3), whole[:, 1:3])
+    some = head.mask_features(memory.select(slice(1, 3)))
+    torch.testing.assert_close(some, whole[:, 1:3])
+
+
+@torch.no_grad()
+def test_mask_features_are_merged_top_down():
+    """From the coarsest of the finest three levels, by nearest upsampling."""
+    head, shapes = build(), ((4, 6), (2, 3), (1, 2))
+    maps = [torch.randn(2, 64, *shape) for shape in shapes]
+    tokens = torch.cat([m.flatten(2).transpose(1, 2) for m in maps], dim=1)
+    memory = ClipFeatures(
+        tokens=tokens[None],
+        spatial_shapes=shapes,
+        spatial_pos=torch.zeros(1, tokens.size(1), 64),
+        temporal_pos=None,
+        reference_points=torch.zeros(1, tokens.size(1), 3, 2),
+        valid_ratios=torch.ones(1, 3, 2),
+    )
+    merged = None
+    for conv, level in zip(head.lateral_convs, maps[::-1], strict=True):
+        if merged is not None:
+            height, width = level.shape[-2:]
+            rows = [row * merged.size(2) // height for row in range(height)]
+            columns = [column * merged.size(3) // width for column in range(width)]
+            level = level + merged[:, :, rows][..., columns]
+        merged = F.relu(F.conv2d(level, conv.weight, conv.bias, padding=1))
+    for conv in head.output_convs:
+        merged = F.relu(F.conv2d(merged, conv.weight, conv.bias, padding=1))
+    torch.testing.assert_close(head.mask_features(memory)[0], merged)
+
+
+def test_too_few_channels_are_refused():
+    with pytest.raises(UsageError, match="DynamicConvMaskHead has feature_channels=0"):
+        build(embed_dims=16)

@@ -39,9 +39,9 @@ def test_output_size_and_alignment(output_size):
 
 def test_boxes_are_in_pixels_of_the_original_frame():
     boxes = torch.tensor([[0.5, 0.5, 0.2, 0.4], [0.0, 1.0, 0.5, 0.5]])
-    result = frame_results(
-        boxes, torch.zeros(2, 50, 100), torch.ones(2), torch.ones(2).long(), (50, 100)
-    )
+    masks = torch.zeros(2, 50, 100)
+    same = dict(scores=torch.ones(2), labels=torch.ones(2).long())
+    result = frame_results(boxes, masks, (50, 100), **same)
     expected = torch.tensor([[40.0, 15.0, 60.0, 35.0], [0.0, 37.5, 25.0, 50.0]])
     torch.testing.assert_close(result.bboxes, expected)
     assert result.instances_id.tolist() == [0, 1]

@@ -4,7 +4,7 @@ from mmcv.ops import MultiScaleDeformableAttention
 from mmdet.registry import MODELS
 
 from mmtaformer.models.layers.deformable_attention import neighbour_frames
-from mmtaformer.models.structures import encoder_reference_points
+from mmtaformer.models.structures import ClipFeatures, encoder_reference_points
 
 SHAPES = ((6, 8), (3, 4))
 NUM_TOKENS = 60
@@ -24,6 +24,7 @@ def build(temporal_window=2, seed=0):
             num_temporal_points=2,
         )
     )
+    module.init_weights()
     for parameter in module.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     return module.eval()
@@ -33,9 +34,21 @@ def references(batch=1):
     return encoder_reference_points(SHAPES, torch.ones(batch, 2, 2))
 
 
+def features(tokens):
+    """Features without encodings or padding."""
+    return ClipFeatures(
+        tokens=tokens,
+        spatial_shapes=SHAPES,
+        spatial_pos=torch.zeros(1, NUM_TOKENS, DIMS),
+        temporal_pos=None,
+        reference_points=references(len(tokens)),
+        valid_ratios=torch.ones(len(tokens), 2, 2),
+    )
+
+
 @torch.no_grad()
 def attend(module, tokens, **kwargs):
-    return module(tokens, tokens, references(len(tokens)), SHAPES, **kwargs)
+    return module(tokens, features(tokens), **kwargs)
 
 
 def test_neighbour_frames():
@@ -92,7 +105,7 @@ def test_weights_at_clip_borders_sum_to_one_over_existing_frames():
         query = torch.randn(1, num_frames, NUM_TOKENS, DIMS)
         value = torch.randn(DIMS).expand(1, num_frames, NUM_TOKENS, DIMS)
         with torch.no_grad():
-            module(query, value, references(), SHAPES)
+            module(query, features(value))
             expected = module.output_proj(module.value_proj(value))
         torch.testing.assert_close(
             captured.pop()[:, :, inside], expected[:, :, inside], atol=1e-5, rtol=1e-5
@@ -117,9 +130,29 @@ def test_frames_can_be_attended_one_at_a_time():
         with torch.no_grad():
             single = module(
                 tokens[:, t : t + 1],
-                tokens[:, start : t + 3],
-                references(),
-                SHAPES,
+                features(tokens[:, start : t + 3]),
                 first_frame=t - start,
             )
         torch.testing.assert_close(single, whole[:, t : t + 1], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "option", ["dropout", "im2col_step", "batch_first", "norm_cfg", "value_proj_ratio"]
+)
+@pytest.mark.parametrize(
+    "name", ["SpatioTemporalDeformableAttention", "QueryDecomposedCrossAttention"]
+)
+def test_arguments_that_would_do_nothing_are_refused(name, option):
+    with pytest.raises(TypeError, match=option):
+        MODELS.build(dict(type=name, embed_dims=DIMS, num_heads=2, **{option: 1}))
+
+
+def test_parameters_have_deformable_detrs_names():
+    module = MODELS.build(dict(type="QueryDecomposedCrossAttention"))
+    layers = {name.rpartition(".")[0] for name in module.state_dict()}
+    expected = {"sampling_offsets", "attention_weights", "value_proj", "output_proj"}
+    assert layers == expected | {"output_proj_box"}
+    mmcvs = MultiScaleDeformableAttention()
+    assert {n: p.shape for n, p in mmcvs.state_dict().items()}.items() <= {
+        n: p.shape for n, p in module.state_dict().items()
+    }.items()
