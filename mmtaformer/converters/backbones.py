@@ -1,13 +1,11 @@
 """Backbone names of other code bases in terms of mmdet's ResNet and SwinTransformer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from mmdet.models.backbones.swin import swin_converter
 from torch import Tensor
 
-from .conversion import Conversion, Rule, convert_by_rules
+from .rules import Conversion, Rule, convert_by_rules
 
 _STATISTICS = r"(weight|bias|running_mean|running_var|num_batches_tracked)"
 _WEIGHT = r"(weight|bias)"
@@ -125,7 +123,7 @@ def convert_swin(source: Mapping[str, Tensor]) -> Conversion:
         Conversion: Parameters under ``backbone.``.
 
     Raises:
-        ValueError: If a name is not one of Swin's.
+        DataError: If a name is not one of Swin's.
     """
     return convert_by_rules(
         source,

@@ -1,11 +1,9 @@
 """What became of every parameter, for people to read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 
-from .conversion import Action, Conversion, Entry
+from .rules import Action, Conversion, Entry
 
 
 def format_report(conversion: Conversion, missing: Iterable[str] | None = None) -> str:

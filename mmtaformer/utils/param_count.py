@@ -10,6 +10,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
+from .errors import DataError
+
 # The released code of SeqFormer has class outputs for the raw category ids 0 to 41,
 # of which YouTube-VIS uses 1 to 40.
 UNUSED_CLASS_OUTPUTS = 2
@@ -89,11 +91,11 @@ def count_published(model: nn.Module) -> int:
         int: Number of elements.
 
     Raises:
-        ValueError: If the model is not a TAFormer.
+        DataError: If the model is not a TAFormer.
     """
     head, encoder = getattr(model, "bbox_head", None), getattr(model, "encoder", None)
     if not hasattr(head, "reg_branches") or not hasattr(encoder, "layers"):
-        raise ValueError(
+        raise DataError(
             f"The paper's count is defined for the model TAFormer, but the config has "
             f"{type(model).__name__}; give a config of TAFormer or SeqFormer."
         )

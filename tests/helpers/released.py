@@ -36,6 +36,16 @@ def random_state(shapes: Shapes, seed: int = 0) -> dict[str, torch.Tensor]:
     }
 
 
+def stored_twice(shapes: Shapes, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A state dict of random values in which the decoder's box branches are copies."""
+    state = random_state(shapes, seed)
+    for name in state:
+        state[name] = state[
+            name.replace("transformer.decoder.bbox_embed", "bbox_embed")
+        ]
+    return state
+
+
 def linear(name: str, inputs: int, outputs: int, kernel: int = 0) -> Shapes:
     """A linear layer or a convolution."""
     window = (kernel, kernel) if kernel else ()

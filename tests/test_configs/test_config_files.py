@@ -52,6 +52,9 @@ def check_source(load_from):
     """A checkpoint that fine-tuning starts from is the last one of a config."""
     folder, config, checkpoint = load_from.split("/")
     assert folder == "work_dirs"
+    row = config.removesuffix("_coco-pseudo-clips")
+    if row in {path.stem for path in PROJECT_CONFIGS}:
+        config = "taformer_r50_4xb4-24e_coco-pseudo-clips"  # varied as the row is
     (source,) = [path for path in CONFIGS if path.stem == config]
     epochs = Config.fromfile(source).train_cfg.max_epochs
     assert checkpoint == f"epoch_{epochs}.pth"

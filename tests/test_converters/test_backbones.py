@@ -4,6 +4,7 @@ import torch.nn.functional as F
 from mmdet.registry import MODELS
 
 from mmtaformer.converters import Action, convert_swin
+from mmtaformer.utils.errors import DataError
 
 from ..helpers import released
 from ..helpers.released import random_state
@@ -102,5 +103,5 @@ def test_patch_merging_gives_the_same(state):
 def test_another_transformer_is_refused(state):
     """Swin V2 has parameters that mmdet's class lacks."""
     other = state | {"layers.0.blocks.0.attn.logit_scale": torch.zeros(1)}
-    with pytest.raises(ValueError, match=r"layers\.0\.blocks\.0\.attn\.logit_scale"):
+    with pytest.raises(DataError, match=r"layers\.0\.blocks\.0\.attn\.logit_scale"):
         convert_swin(other)

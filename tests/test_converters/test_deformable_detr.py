@@ -11,6 +11,7 @@ from mmtaformer.converters import (
     convert_deformable_detr,
     convert_mmdet_deformable_detr,
 )
+from mmtaformer.utils.errors import DataError
 
 from ..helpers import released
 from ..helpers.converted_models import build
@@ -231,5 +232,5 @@ def test_two_stage_variant_of_mmdet():
 
 def test_names_of_mmdet_2_are_refused():
     name = "bbox_head.transformer.encoder.layers.0.attentions.0.value_proj.weight"
-    with pytest.raises(ValueError, match=re.escape(name)):
+    with pytest.raises(DataError, match=re.escape(name)):
         convert_mmdet_deformable_detr({name: torch.zeros(1)})

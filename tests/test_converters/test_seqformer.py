@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from mmtaformer.converters import Action, convert_seqformer, convert_vnext
+from mmtaformer.utils.errors import DataError
 
 from ..helpers import released
 from ..helpers.converted_models import build
-from ..helpers.released import Sizes, random_state
+from ..helpers.released import Sizes, stored_twice
 
 SIZES = Sizes(classes=7)
 BODY = "detr.backbone.0.body."
@@ -17,20 +18,12 @@ D2_BODY = "detr.detr.backbone.0.backbone."
 
 def released_state(sizes=SIZES):
     shapes = released.seqformer(sizes) | released.torchvision_resnet50(BODY)
-    state = random_state(shapes)
-    for name in state:
-        other = name.replace("transformer.decoder.bbox_embed", "bbox_embed")
-        state[name] = state[other]
-    return state
+    return stored_twice(shapes)
 
 
 def vnext_state(sizes=SIZES):
     shapes = released.vnext(sizes) | released.detectron2_resnet50(D2_BODY)
-    state = random_state(shapes)
-    for name in state:
-        other = name.replace("transformer.decoder.bbox_embed", "bbox_embed")
-        state[name] = state[other]
-    return state
+    return stored_twice(shapes)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +121,7 @@ def test_both_versions_agree():
 )
 def test_unknown_names_are_named(name):
     state = released_state() | {name: torch.zeros(1)}
-    with pytest.raises(ValueError, match=re.escape(f"'{name}' is not a parameter")):
+    with pytest.raises(DataError, match=re.escape(f"'{name}' is not a parameter")):
         convert_seqformer(state)
 
 
@@ -136,7 +129,7 @@ def test_copies_that_differ():
     state = released_state()
     name = "detr.transformer.decoder.bbox_embed.1.layers.0.weight"
     state[name] = state[name] + 1
-    with pytest.raises(ValueError, match=re.escape(name)):
+    with pytest.raises(DataError, match=re.escape(name)):
         convert_seqformer(state)
 
 
@@ -169,11 +162,7 @@ def test_without_box_refinement():
 def test_swin_backbone():
     shapes = released.seqformer(SIZES) | released.swin(BODY)
     shapes |= released.norm(BODY + "norm0", 8) | released.norm(BODY + "norm1", 16)
-    state = random_state(shapes)
-    for name in state:
-        state[name] = state[
-            name.replace("transformer.decoder.bbox_embed", "bbox_embed")
-        ]
+    state = stored_twice(shapes)
     conversion = convert_seqformer(state)
     target = "backbone.stages.1.blocks.0.ffn.layers.1.weight"
     source = BODY + "layers.1.blocks.0.mlp.fc2.weight"

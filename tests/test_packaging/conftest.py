@@ -11,7 +11,7 @@ import pytest
 from ..helpers.golden import REPO_ROOT
 
 # What the wheel is built from.
-SOURCES = ("mmtaformer", "configs", "projects", "tools", "model-index.yml")
+SOURCES = ("mmtaformer", "configs", "demo", "projects", "tools", "model-index.yml")
 SOURCES += ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore")
 # What runs, programs and people leave in a checkout.
 STRAYS = (
@@ -44,7 +44,7 @@ def checkout(tmp_path_factory) -> Path:
     for name in SOURCES:
         if (REPO_ROOT / name).is_dir():
             shutil.copytree(REPO_ROOT / name, root / name, ignore=leave_out)
-        else:
+        elif (REPO_ROOT / name).exists():
             shutil.copy(REPO_ROOT / name, root)
     for name in STRAYS:
         (root / name).parent.mkdir(parents=True, exist_ok=True)

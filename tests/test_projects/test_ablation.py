@@ -1,259 +1,243 @@
-"""The command line of the ablation and its report."""
+"""The runner of the ablation, with tools that only pretend, and once with the real."""
 
-import fcntl
 import json
-import re
+import os
+import signal
 import subprocess
-import threading
+import sys
+import time
 
-import ablation
-import ablation_report
-import ablation_runs
 import pytest
-from ablation_rows import ROWS, unique_configs
+from mmengine.config import Config
 
+from projects.taformer.ablation import __main__ as ablation
+from projects.taformer.ablation import report, runs
+
+from ..helpers import toy
 from ..helpers.golden import REPO_ROOT
-from .stubs import StubTools, write_truth
 
-CONFIGS = unique_configs(ROWS)
-SHRINK = [
-    "model.num_queries=5",
-    "model.backbone.base_channels=8",
-    "model.neck.in_channels=[16,32,64]",
-    "train_dataloader.batch_size=2",
-    "train_dataloader.num_workers=0",
-    "test_dataloader.num_workers=0",
-]
-ONE_VIDEO_OF_TWO = 51 / 101  # precision 1 up to a recall of one half
+# Stands in for tools/train.py and tools/test.py, by the name it is called with.
+STUB = """
+import json, pathlib, sys
+log = pathlib.Path({log!r})
+with log.open("a") as file:
+    file.write(json.dumps(sys.argv[1:]) + "\\n")
+folder = pathlib.Path(sys.argv[1]).parent
+if folder.parent.name in {failing!r}:
+    sys.exit("no luck")
+if "--resume" in sys.argv:
+    (folder / "train" / "1" / "vis_data").mkdir(parents=True)
+    lines = [dict(loss=1, time=2.0, step=step) for step in (10, 20)]
+    text = "\\n".join(map(json.dumps, lines))
+    (folder / "train" / "1" / "vis_data" / "scalars.json").write_text(text)
+    (folder / "train" / "epoch_2.pth").touch()
+else:
+    assert pathlib.Path(sys.argv[2]).is_file()
+    entries = {results!r}
+    kept = 1 if folder.name == "seed_1" else 2
+    (folder / "results.json").write_text(json.dumps(entries[:kept]))
+"""
+ONE_VIDEO_OF_TWO = 100 * 51 / 101  # precision 1 up to a recall of one half
 
 
 @pytest.fixture
-def tools(monkeypatch):
-    stub = StubTools()
-    monkeypatch.setattr(ablation_runs, "run_command", stub)
-    return stub
+def tools(tmp_path, monkeypatch):
+    """Pretending tools; a function that tells what they were called for."""
+    root, log = tmp_path / "root", tmp_path / "calls"
+    (root / "tools").mkdir(parents=True)
+    log.touch()
+
+    def install(*failing):
+        results = toy.perfect_results()
+        text = STUB.format(log=str(log), failing=failing, results=results)
+        for name in ("train", "test"):
+            (root / "tools" / f"{name}.py").write_text(text)
+
+    def calls():
+        words = [json.loads(line) for line in log.read_text().splitlines()]
+        return [
+            ("train" if "--resume" in line else "test", *line[0].split("/")[-3:-1])
+            for line in words
+        ]
+
+    install()
+    calls.install = install
+    monkeypatch.setattr(runs, "ROOT", root)
+    monkeypatch.setattr(ablation, "TICK", 0.01)
+    monkeypatch.setattr(report, "save_figure", lambda figure, prefix: None)
+    return calls
 
 
 @pytest.fixture
-def args(tmp_path, monkeypatch):
-    """Options for toy data; plots are not drawn, which is what takes long."""
-    monkeypatch.setattr(ablation_report, "save_figure", lambda figure, prefix: None)
-    monkeypatch.setattr(ablation_report, "plot", lambda results: None)
-    write_truth(tmp_path / "data")
+def args(tmp_path):
+    """Options for toy data of two videos."""
+    (tmp_path / "data").mkdir()
+    for split in ("train", "val"):
+        path = tmp_path / "data" / f"{split}.json"
+        path.write_text(json.dumps(toy.ground_truth()))
     folders = ["--data-root", str(tmp_path / "data"), "--work-dir", str(tmp_path / "w")]
     return [*folders, "--max-epochs", "2"]
 
 
-def table(text, number):
-    """Cells of the rows of a table of the report."""
-    section = re.search(rf"^## Table {number}.*?(?=^## |^!|\Z)", text, re.M | re.S)
-    lines = [line for line in section.group().splitlines() if line.startswith("| ")]
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
+def cells_of(path):
+    """Cells of all rows of the report."""
+    lines = [line for line in path.read_text().splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row[0] != "Row"]
 
 
-def test_everything(args, tools, tmp_path):
-    """Seven trainings per seed fill ten rows; a second time nothing is done."""
-    tools.misses = {1}
-    ablation.main([*args, "--seeds", "0", "1"])
-    assert [call for call in tools.calls if call[0] == "train"] == [
-        ("train", config, seed) for seed in (0, 1) for config in CONFIGS
-    ]
-    assert len(tools.calls) == 2 * 7 * 2
-    text = (tmp_path / "w" / "ablation.md").read_text()
-    assert [len(table(text, number)) for number in (3, 4, 6)] == [4, 3, 3]
-    cells = [cells for number in (3, 4, 6) for cells in table(text, number)]
-    for row, (label, paper, here, seeds, minutes) in zip(ROWS, cells, strict=True):
-        assert label == row.label
-        assert paper == " / ".join(f"{figure:.1f}" for figure in row.paper)
-        # Of two values the standard deviation is the distance over sqrt(2).
-        mean = (100 + 100 * ONE_VIDEO_OF_TWO) / 2
-        std = (100 - 100 * ONE_VIDEO_OF_TWO) / 2**0.5
-        assert here == " / ".join([f"{mean:.1f} ± {std:.1f}"] * 3)
-        assert seeds == "0: 100.0, 1: 50.5"
-        assert minutes == "1.1 min"
-    assert "14 complete runs of 2 epochs" in text and "Not complete" not in text
-    ablation.main([*args, "--seeds", "0", "1"])
-    assert len(tools.calls) == 2 * 7 * 2
+def test_two_runs_at_a_time_and_a_second_command(args, tools, tmp_path):
+    """Three models fill three rows; what is complete is not done again."""
+    args += ["--tables", "6", "--seeds", "0", "1"]
+    ablation.main([*args, "--jobs", "2"])
+    calls = tools()
+    assert len(calls) == len(set(calls)) == 2 * 3 * 2
+    for _, name, seed in calls:
+        assert calls.index(("train", name, seed)) < calls.index(("test", name, seed))
+    rows = cells_of(tmp_path / "w" / "ablation.md")
+    assert len(rows) == 4 + 3  # those of Table 3 that are the same models, too
+    mean, std = (100 + ONE_VIDEO_OF_TWO) / 2, (100 - ONE_VIDEO_OF_TWO) / 2**0.5
+    for row in rows[2:]:
+        assert row[2] == " / ".join([f"{mean:.1f} ± {std:.1f}"] * 3)
+        assert row[3:] == ["0: 100.0, 1: 50.5", "-", "0.7 min"]
+    assert rows[0][:3] == ["Baseline", "44.9 / 66.8 / 50.3", "not run"]
+    assert rows[-1][:2] == ["CL, Aux", "48.1 / 71.6 / 52.5"]
+    ablation.main(args)
+    assert len(tools()) == 2 * 3 * 2
 
 
-def test_a_failure_does_not_stop_the_others(args, tools, tmp_path, capsys):
-    tools.failing = {("train", "tiny_table3_st-enc", 0)}
+def test_a_failure_does_not_stop_the_others(args, tools, tmp_path):
+    tools.install("table3_st-enc")
     options = ["--tables", "3", "--seeds", "0"]
-    with pytest.raises(SystemExit, match=r"1 of 4 runs failed.*\n.*st-enc, seed 0: tr"):
+    with pytest.raises(SystemExit, match=r"1 of 4 runs failed.*\n.*st-enc/seed_0: co"):
         ablation.main([*args, *options])
-    assert len(tools.calls) == 1 + 2 * 3
-    text = (tmp_path / "w" / "ablation.md").read_text()
-    assert "- tiny_table3_st-enc, seed 0: failed: train ended with code 1" in text
-    states = [row[2] for row in table(text, 3)]
-    assert states == ["100.0 / 100.0 / 100.0", "not run", *states[:1] * 2]
-    # Rows of other tables that have the same model are filled.
-    assert [row[2] for row in table(text, 6)] == [states[0], "not run", states[0]]
-    tools.failing = set()
-    before = len(tools.calls)
+    assert len(tools()) == 1 + 2 * 3
+    figures = [row[2] for row in cells_of(tmp_path / "w" / "ablation.md")]
+    assert figures[1] == "not run" and figures.count("not run") == 1
+    tools.install()
     ablation.main([*args, *options])
-    assert tools.calls[before:] == [
-        ("train", "tiny_table3_st-enc", 0),
-        ("test", "tiny_table3_st-enc", 0),
-    ]
+    assert [name for _, name, _ in tools()[7:]] == ["table3_st-enc"] * 2
 
 
-def test_processes_share_the_runs(args, tools, tmp_path, capsys):
-    """What another process holds is neither done twice nor counted as a failure."""
-    folder = tmp_path / "w" / CONFIGS[1] / "seed_0"
-    folder.mkdir(parents=True)
-    with (folder / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        ablation.main([*args, "--tables", "3", "--seeds", "0"])
-    trained = [config for name, config, _ in tools.calls if name == "train"]
-    assert trained == [config for config in CONFIGS[:4] if config != CONFIGS[1]]
-    assert "left to another process" in capsys.readouterr().out
-    ablation.main([*args, "--tables", "3", "--seeds", "0"])
-    assert tools.calls[-2:] == [(n, CONFIGS[1], 0) for n in ("train", "test")]
+def test_another_model_and_a_chosen_row(args, tools, tmp_path):
+    config = REPO_ROOT / "configs/seqformer/seqformer_tiny_synthvis.py"
+    options = ["--rows", "table6_cl_aux", "--configs", str(config), "--seeds", "0"]
+    ablation.main([*args, *options])
+    rows = {row[0]: row[2] for row in cells_of(tmp_path / "w" / "ablation.md")}
+    assert "nan" in rows["seqformer_tiny_synthvis"]  # no deviation of one seed
+    # The model of the row is the last one of Table 3, where it is shown.
+    assert "CL, Aux" not in rows and "nan" in rows["+ ST-Enc + TA-Dec + CL"]
+    trained = {name for _, name, _ in tools()}
+    assert trained == {"table3_st-enc_ta-dec_cl", "seqformer_tiny_synthvis"}
 
 
-def test_interruption(args, tools, tmp_path, monkeypatch, capsys):
-    class Interrupted(StubTools):
-        def __call__(self, command, folder, name, lock):
-            if len(self.calls) == 3:
-                raise KeyboardInterrupt
-            super().__call__(command, folder, name, lock)
-
-    first = Interrupted()
-    monkeypatch.setattr(ablation_runs, "run_command", first)
-    with pytest.raises(SystemExit) as error:
-        ablation.main([*args, "--tables", "3", "--seeds", "0"])
-    assert error.value.code == 130 and "The same command" in capsys.readouterr().err
-    monkeypatch.setattr(ablation_runs, "run_command", tools)
-    ablation.main([*args, "--tables", "3", "--seeds", "0"])
-    assert len(first.calls) + len(tools.calls) == 2 * 4
-    assert tools.calls[0] == ("test", CONFIGS[1], 0)
-
-
-def test_rows_that_share_a_model_are_trained_once(args, tools):
-    rows = ["table3_st-enc", "table4_dynamic-attention-fusion", "table6_cl"]
-    ablation.main([*args, "--rows", *rows, "--seeds", "5"])
-    trained = [config for name, config, _ in tools.calls if name == "train"]
-    assert trained == ["tiny_table3_st-enc", "tiny_table6_cl"]
-
-
-def test_dry_run(args, tools, tmp_path, capsys):
-    ablation.main([*args, "--dry-run", "--rows", "table6_cl", "--seeds", "0", "1"])
+def test_dry_run_and_report_only(args, tools, tmp_path, capsys):
+    options = ["--rows", "table6_cl", "--seeds", "0", "1"]
+    ablation.main([*args, *options, "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line for line in lines if line.startswith("#")] == [
-        f"# tiny_table6_cl, seed {seed}: not started" for seed in (0, 1)
-    ]
-    assert len(lines) == 6 and "train.py" in lines[1] and "epoch_2.pth" in lines[2]
-    assert tools.calls == [] and not (tmp_path / "w").exists()
-
-
-def test_report_only(args, tools, tmp_path):
-    with pytest.raises(SystemExit, match=r"^error: there are no runs in .*w;"):
+    assert len(lines) == 6 and lines[0].endswith("table6_cl/seed_0: to do")
+    assert "train.py" in lines[1] and "epoch_2.pth" in lines[2]
+    assert tools() == [] and not (tmp_path / "w").exists()
+    with pytest.raises(SystemExit, match=r"^error: there is no complete run in .*w;"):
         ablation.main([*args, "--report-only"])
-    ablation.main([*args, "--rows", "table6_cl", "--seeds", "0"])
-    report = tmp_path / "w" / "ablation.md"
-    before = report.read_text()
-    report.unlink()
+    ablation.main([*args, *options])
+    written = tmp_path / "w" / "ablation.md"
+    before = written.read_text()
+    written.unlink()
     ablation.main([*args, "--report-only"])
-    assert report.read_text() == before and len(tools.calls) == 2
+    assert written.read_text() == before and len(tools()) == 4
 
 
-def test_errors(args, tools, tmp_path):
-    with pytest.raises(SystemExit, match=r"^error: there is no row x; choose of"):
-        ablation.main([*args, "--rows", "x"])
-    ablation.main([*args, "--rows", "table6_cl", "--seeds", "0"])
-    # Other rows of the same work dir must have the same options.
-    with pytest.raises(
-        SystemExit, match=r"was made with other settings \(.* was 2 and"
-    ):
-        ablation.main([*args, "--rows", "table3_baseline", "--max-epochs", "3"])
-    assert len(tools.calls) == 2
+def test_other_settings_are_refused(args, tools):
+    options = ["--rows", "table6_cl", "--seeds", "0"]
+    ablation.main([*args, *options])
+    changes = r"(?s)made with other settings; .*\n-.*max_epochs=2.*\n\+.*max_epochs=3"
+    with pytest.raises(SystemExit, match=changes):
+        ablation.main([*args, *options, "--max-epochs", "3"])
+    assert len(tools()) == 2
 
 
-def test_data_is_generated(monkeypatch, tmp_path):
-    called = []
-    monkeypatch.setattr(subprocess, "call", lambda cmd: called.append(cmd) or 0)
-    ablation.ensure_data(tmp_path, None, tmp_path / "w")
-    assert called[0][-4:] == ["--out", str(tmp_path), "--difficulty", "medium"]
-    write_truth(tmp_path)
-    ablation.ensure_data(tmp_path, None, tmp_path / "w")
-    assert len(called) == 1
-    # The generator says whether what is there was made with it.
-    ablation.ensure_data(tmp_path, "hard", tmp_path / "w")
-    assert called[1][-1] == "hard"
-    monkeypatch.setattr(subprocess, "call", lambda cmd: 1)
-    with pytest.raises(ablation.UsageError, match="could not be generated"):
-        ablation.ensure_data(tmp_path, "hard", tmp_path / "w")
+def test_settings(tmp_path):
+    config = Config.fromfile(REPO_ROOT / "configs/taformer/taformer_tiny_synthvis.py")
+    cfg = runs.build_settings(config, 3, tmp_path, max_epochs=4)
+    assert cfg.randomness == dict(seed=3) and config.randomness == dict(seed=0)
+    assert cfg.train_cfg.max_epochs == 4 < cfg.train_cfg.val_begin
+    assert cfg.param_scheduler[0].end == 4
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        assert cfg[loader].dataset.data_root == str(tmp_path)
+    assert cfg.test_evaluator.ann_file == str(tmp_path / "val.json")
 
 
-def test_data_is_generated_once(monkeypatch, tmp_path):
-    """A process that comes second waits, and finds what the first has generated."""
-    called, work_dir = [], tmp_path / "w"
-    monkeypatch.setattr(subprocess, "call", lambda cmd: called.append(cmd) or 0)
-    work_dir.mkdir()
-    args = (tmp_path / "data", None, work_dir)
-    second = threading.Thread(target=ablation.ensure_data, args=args)
-    with (work_dir / "data.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        second.start()
-        second.join(0.5)
-        assert second.is_alive()
-        write_truth(tmp_path / "data")
-    second.join()
-    assert called == []
+def test_paired_difference():
+    """t of three pairs is 4.303: 1 +- 4.303 / sqrt(3) for deviations of 1."""
+    first = {0: 30.0, 1: 40.0, 2: 50.0, 5: 0.0}
+    values = {0: 30.0, 1: 41.0, 2: 52.0, 7: 0.0}
+    assert report.paired_difference(values, first) == "+1.0 [-1.5, 3.5]"
+    assert report.paired_difference({0: 31.5}, first) == "+1.5"
+    assert report.paired_difference({9: 31.5}, first) == "-"
 
 
 def test_plot():
     """The paper's figures on the left, seeds, means and deviations on the right."""
-    record = dict(seconds={})
-    records = {
-        seed: record | dict(metrics=dict(AP=value))
-        for seed, value in ((0, 0.3), (1, 0.5))
-    }
+    records = {s: dict(metrics=dict(AP=ap)) for s, ap in ((0, 0.3), (1, 0.5))}
     results = [
-        ablation_report.RowResult(row, records if row.table == 6 else {})
-        for row in ROWS
+        report.Result("Without", (47.0, 69.5, 52.7), records),
+        report.Result("CL", (47.7, 71.0, 51.6), {}),
     ]
-    figure = ablation_report.plot(results)
-    assert len(figure.axes) == 6
-    paper, here = figure.axes[4:]
-    assert paper.lines[0].get_xdata().tolist() == [47.0, 47.7, 48.1]
+    figure = report.plot({"Table 6": results})
+    paper, here = figure.axes
+    assert [line.get_xdata()[0] for line in paper.lines] == [47.0, 47.7]
     labels = [text.get_text() for text in paper.get_yticklabels()]
-    assert labels == ["Without", "CL", "CL, Aux"]
-    seeds = [line.get_xdata() for line in here.lines if line.get_alpha()]
-    assert [list(x) for x in seeds] == [pytest.approx([30, 50])] * 3
-    for bar in here.containers:
-        assert bar.lines[0].get_xdata()[0] == pytest.approx(40)
-        ends = bar.lines[2][0].get_segments()[0][:, 0]
-        assert list(ends) == pytest.approx([40 - 200**0.5, 40 + 200**0.5])
-    assert len(here.containers) == 3 and not figure.axes[1].containers
+    assert labels == ["Without", "CL"]
+    (seeds,) = [line.get_xdata() for line in here.lines if line.get_alpha()]
+    assert list(seeds) == pytest.approx([30, 50])
+    (bar,) = here.containers
+    ends = bar.lines[2][0].get_segments()[0][:, 0]
+    assert list(ends) == pytest.approx([40 - 200**0.5, 40 + 200**0.5])
 
 
-def test_real_run(synthvis_root, tmp_path, monkeypatch):
+def test_ending_the_runner_ends_the_training(tmp_path):
+    """SIGTERM: no process is left behind."""
+    code = f"""
+import sys
+from pathlib import Path
+from projects.taformer.ablation import __main__ as ablation
+pid = Path({str(tmp_path)!r}) / "pid"
+class Run:
+    folder = pid.parent
+    done = False
+    def prepare(self): pass
+    def commands(self):
+        text = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid()))"
+        return [[sys.executable, "-c", text + "; time.sleep(600)", str(pid)]]
+ablation.carry_out([Run()], 1, pid.parent)
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPO_ROOT, stderr=subprocess.DEVNULL
+    )
+    pid = tmp_path / "pid"
+    while not pid.is_file() or not pid.read_text():
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(60) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+
+
+def test_real_run(synthvis_root, tiny_config, tmp_path):
     """Train and test for one epoch with the tools themselves."""
-    work_dir = tmp_path / "w"
-    folders = ["--data-root", str(synthvis_root), "--work-dir", str(work_dir)]
+    base = ["--base", str(tiny_config)]
+    folders = ["--data-root", str(synthvis_root), "--work-dir", str(tmp_path / "w")]
     options = ["--rows", "table3_baseline", "--seeds", "4", "--max-epochs", "1"]
-    args = [*folders, *options, "--cfg-options", *SHRINK]
-    ablation.main(args)
-    folder = work_dir / "tiny_table3_baseline" / "seed_4"
+    ablation.main([*base, *folders, *options])
+    folder = tmp_path / "w" / "table3_baseline" / "seed_4"
     record = json.loads((folder / "record.json").read_text())
     assert (folder / "train" / "epoch_1.pth").is_file()
     (log,) = folder.glob("test/*/*.json")
     logged = json.loads(log.read_text())
     for name, value in record["metrics"].items():
         assert value == pytest.approx(logged[f"youtube_vis/{name}"])
-    assert min(record["seconds"].values()) > 0
-    assert "not run" in (work_dir / "ablation.md").read_text()
+    assert record["training_seconds"] > 0
     for kind in ("png", "pdf"):
-        assert (work_dir / f"ablation.{kind}").stat().st_size > 1000
-    monkeypatch.setattr(ablation_runs, "run_command", None)
-    ablation.main(args)
-
-
-def test_help_of_every_tool():
-    tools = ["figure4_masks", "figure5_encoder_features", "figure6_box_queries"]
-    for name in [*tools, "training_curves", "ablation", "temporal_contribution"]:
-        with pytest.raises(SystemExit) as error:
-            __import__(name).main(["--help"])
-        assert error.value.code == 0
-        assert (REPO_ROOT / "projects" / "taformer" / f"{name}.py").is_file()
+        assert (tmp_path / "w" / f"ablation.{kind}").stat().st_size > 1000

@@ -1,16 +1,16 @@
 """Count the parameters of the model of a config."""
 
 import argparse
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 # The package first: it says in one sentence what is missing to run it.
 import mmtaformer  # noqa: F401
 
 # isort: split
 from mmengine.config import Config, DictAction
+from torch import nn
 
+from mmtaformer.utils.launch import friendly_errors, require_file
 from mmtaformer.utils.param_count import (
     build_skeleton,
     count_parts,
@@ -36,19 +36,16 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the number of trainable parameters and the paper's count."""
     args = parse_args(argv)
-    if not Path(args.config).is_file():
-        sys.exit(
-            f"error: There is no config {args.config} (looked from {Path.cwd()}); "
-            "check the path."
-        )
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options is not None:
-        cfg.merge_from_dict(args.cfg_options)
-    model = build_skeleton(cfg.model)
-    try:
-        published = count_published(model)
-    except ValueError as error:
-        sys.exit(f"error: {error}")
+    with friendly_errors():
+        require_file(args.config, "config")
+        cfg = Config.fromfile(args.config)
+        cfg.merge_from_dict(args.cfg_options or {})
+        print_counts(build_skeleton(cfg.model))
+
+
+def print_counts(model: nn.Module) -> None:
+    """Print the counts of a model."""
+    published = count_published(model)
     trainable = count_trainable(model)
     for name, count in count_parts(model).items():
         print(f"  {name:<22}{count:>12,}")

@@ -17,7 +17,6 @@ Train from the result with ``--cfg-options load_from=checkpoints/....pth``.
 """
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,13 +26,14 @@ from mmtaformer.converters import (
     CLASS_ROWS,
     LEVELS,
     SOURCES,
-    TEMPORAL_INITS,
-    build_model,
     convert_checkpoint,
     format_report,
     load_converted,
     write_checkpoint,
 )
+from mmtaformer.models.temporal_init import TEMPORAL_INITS
+from mmtaformer.utils.inference_stub import init_model
+from mmtaformer.utils.launch import UsageError, friendly_errors
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -78,23 +78,30 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         help="how TAFormer's temporal parts start when the source has none; needs "
         "--config; inflate is nearest to the source",
     )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    for option in ("one_level", "temporal_init"):
+        if getattr(args, option) and not args.config:
+            parser.error(
+                f"--{option.replace('_', '-')} depends on the model that takes the "
+                "weights; give its config with --config"
+            )
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Convert as the command line says."""
     args = parse_args(argv)
-    try:
+    with friendly_errors():
         convert(args)
-    except (FileNotFoundError, ValueError) as error:
-        sys.exit(f"error: {error}")
 
 
 def convert(args: argparse.Namespace) -> None:
     """Convert, check, report and write."""
     if Path(args.src).resolve() == Path(args.dst).resolve():
-        raise ValueError(f"{args.dst} is the source; choose another file to write.")
-    model = build_model(args.config, args.cfg_options) if args.config else None
+        raise UsageError(f"{args.dst} is the source; choose another file to write.")
+    model = None
+    if args.config:
+        model = init_model(args.config, device="cpu", cfg_options=args.cfg_options)
     conversion = convert_checkpoint(
         args.source,
         args.src,

@@ -1,21 +1,9 @@
 # Generated videos in the format of YouTube-VIS; see
 # tools/dataset_converters/generate_synthvis.py.
+_base_ = "./clip_meta_keys.py"
+
 dataset_type = "YTVISDataset"
 data_root = "data/synthvis/"
-
-meta_keys = (
-    "img_id",
-    "img_path",
-    "ori_shape",
-    "img_shape",
-    "scale_factor",
-    "flip",
-    "flip_direction",
-    "frame_id",
-    "video_id",
-    "video_length",
-    "ori_video_length",
-)
 
 # Generated videos are this large and stay as they are. A larger video is made smaller,
 # so that it trains at the same cost: 854 x 480 becomes 160 x 90.
@@ -34,11 +22,11 @@ train_pipeline = [
         ],
     ),
     dict(type="FilterEmptyClip"),
-    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+    dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [
     dict(type="TransformBroadcaster", transforms=[dict(type="LoadFrame"), resize]),
-    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+    dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 
 train_dataloader = dict(

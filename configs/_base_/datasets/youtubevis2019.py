@@ -1,23 +1,10 @@
 # YouTube-VIS 2019: data/youtube_vis_2019/{train,valid,test}/JPEGImages and
 # {train,valid,test}.json beside them, as published.
+_base_ = "./clip_meta_keys.py"
+
 dataset_type = "YTVISDataset"
 data_root = "data/youtube_vis_2019/"
 backend_args = None
-
-# mmdet's default without "instances", which would send all masks along a second time.
-meta_keys = (
-    "img_id",
-    "img_path",
-    "ori_shape",
-    "img_shape",
-    "scale_factor",
-    "flip",
-    "flip_direction",
-    "frame_id",
-    "video_id",
-    "video_length",
-    "ori_video_length",
-)
 
 # Short sides of 288 to 512 pixels, long sides of at most 768.
 train_scales = [(768, short_side) for short_side in range(288, 513, 32)]
@@ -74,7 +61,7 @@ train_pipeline = [
         type="TransformBroadcaster",
         transforms=[dict(type="UInt8PhotoMetricDistortion")],
     ),
-    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+    dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [
     dict(
@@ -84,7 +71,7 @@ test_pipeline = [
             dict(type="Resize", scale=(1333, 360), keep_ratio=True),
         ],
     ),
-    dict(type="PackTrackInputs", default_meta_keys=meta_keys),
+    dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 
 train_dataloader = dict(

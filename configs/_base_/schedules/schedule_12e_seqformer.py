@@ -1,5 +1,5 @@
 # SeqFormer's own: 12 epochs, a learning rate of 2e-4, drops by 10 after epochs 2 and
-# 10. With COCO beside YouTube-VIS its first drop is after epoch 4.
+# 10.
 _base_ = "./schedule_6e.py"
 
 max_epochs = 12

@@ -1,4 +1,5 @@
-# TAFormer. The ablations start from SeqFormer's weights pretrained on COCO.
-_base_ = "../../../configs/taformer/taformer_r50_4xb4-6e_youtubevis2019.py"
-
-load_from = "work_dirs/seqformer_r50_4xb4-24e_coco-pseudo-clips/epoch_24.pth"
+# TAFormer as in Table 1. The rows that leave something out inherit from here; each is
+# pretrained on COCO with the parts that it has, see README.md.
+_base_ = (
+    "../../../configs/taformer/taformer_r50_coco-pretrain_4xb4-6e_youtubevis2019.py"
+)

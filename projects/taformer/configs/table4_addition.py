@@ -7,3 +7,4 @@ model = dict(
         )
     )
 )
+load_from = "work_dirs/table4_addition_coco-pseudo-clips/epoch_24.pth"

@@ -1,0 +1,184 @@
+"""What the runs came to: a Markdown file and a plot, beside the paper's figures."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from scipy.stats import t as student
+
+from mmtaformer.utils.files import atomic_path
+from mmtaformer.utils.launch import UsageError
+
+from ..figures.common import save_figure
+from .rows import model_names
+from .runs import read_records
+
+_METRICS = ("AP", "AP50", "AP75")
+_PREAMBLE = """\
+# The ablation at small scale
+
+AP / AP50 / AP75 in percent: of the paper's models on YouTube-VIS 2019, and of the small
+models here, as mean ± sample standard deviation over the seeds. "Over the first row" is
+the mean difference of AP between runs of the same seed, with its 95 % interval.
+"""
+_HEADER = """
+| Row | Paper | Here | AP of each seed | Over the first row | Training |
+|---|---|---|---|---|---|
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The complete runs of one row, or of another model.
+
+    Attributes:
+        label: What it is called.
+        paper: The paper's figures, AP first; empty for other models.
+        records: The record of each seed; see :func:`read_records`.
+    """
+
+    label: str
+    paper: tuple[float, ...]
+    records: Mapping[int, Mapping[str, Any]]
+
+    def values(self, metric: str = "AP") -> dict[int, float]:
+        """A metric by seed, in percent."""
+        return {s: 100 * r["metrics"][metric] for s, r in self.records.items()}
+
+
+def gather(work_dir: Path) -> dict[str, list[Result]]:
+    """Read the complete runs below a work dir.
+
+    Returns:
+        The results by table; of rows that share runs, each has them.
+
+    Raises:
+        UsageError: If there are none.
+    """
+    records = read_records(work_dir)
+    if not records:
+        raise UsageError(f"there is no complete run in {work_dir}; check --work-dir.")
+    groups: dict[str, list[Result]] = {}
+    # A table is shown if one of the models that are its own was run.
+    tables = {row.table for row in model_names() if row.name in records}
+    for row, name in model_names().items():
+        if row.table in tables:
+            result = Result(row.label, row.figures, records.get(name, {}))
+            groups.setdefault(f"Table {row.table}", []).append(result)
+    rows = set(model_names().values())
+    others = {name: runs for name, runs in records.items() if name not in rows}
+    if others:
+        results = [Result(name, (), runs) for name, runs in others.items()]
+        groups["Other models"] = results
+    return groups
+
+
+def write_report(work_dir: Path) -> None:
+    """Write ``ablation.md``, ``ablation.png`` and ``ablation.pdf`` into a work dir."""
+    groups = gather(work_dir)
+    with atomic_path(work_dir / "ablation.md") as partial:
+        partial.write_text(markdown(groups))
+    save_figure(plot(groups), work_dir / "ablation")
+
+
+def markdown(groups: Mapping[str, Sequence[Result]]) -> str:
+    """Tables of the results.
+
+    Args:
+        groups: Results by table, see :func:`gather`.
+
+    Returns:
+        The text of the Markdown file.
+    """
+    parts = [_PREAMBLE]
+    for title, results in groups.items():
+        lines = (_line(result, results[0]) for result in results)
+        parts.append(f"\n## {title}\n{_HEADER}" + "".join(lines))
+    parts.append("\n![AP of the paper beside AP here](ablation.png)\n")
+    return "".join(parts)
+
+
+def _line(result: Result, first: Result) -> str:
+    paper = " / ".join(f"{value:.1f}" for value in result.paper) or "-"
+    cells = [result.label, paper, "not run", "-", "-", "-"]
+    if result.records:
+        figures = [mean_and_std(result.values(m).values()) for m in _METRICS]
+        minutes = [r["training_seconds"] / 60 for r in result.records.values()]
+        cells[2:] = [
+            " / ".join(f"{mean:.1f} ± {std:.1f}" for mean, std in figures),
+            ", ".join(f"{s}: {value:.1f}" for s, value in result.values().items()),
+            paired_difference(result.values(), first.values()),
+            f"{statistics.fmean(minutes):.1f} min",
+        ]
+    return f"| {' | '.join(cells)} |\n"
+
+
+def mean_and_std(values: Any) -> tuple[float, float]:
+    """Mean and sample standard deviation, which is nan for a single value."""
+    values = list(values)
+    std = statistics.stdev(values) if len(values) > 1 else math.nan
+    return statistics.fmean(values), std
+
+
+def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> str:
+    """Mean difference over the common seeds with its 95 % interval.
+
+    Args:
+        values: A value by seed.
+        others: What is subtracted, by seed.
+
+    Returns:
+        Such as ``+2.8 [0.9, 4.7]``; ``-`` if it is the same or no seed is common.
+    """
+    differences = [values[seed] - others[seed] for seed in values if seed in others]
+    if values is others or values == others or not differences:
+        return "-"
+    mean, std = mean_and_std(differences)
+    if math.isnan(std):
+        return f"{mean:+.1f}"
+    count = len(differences)
+    half = student.ppf(0.975, count - 1) * std / math.sqrt(count)
+    return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+
+
+def plot(groups: Mapping[str, Sequence[Result]]) -> Figure:
+    """Draw AP of the paper (left) and of this project (right), a line per table.
+
+    Args:
+        groups: Results by table, see :func:`gather`.
+
+    Returns:
+        A figure with two axes per table. Dots on the right are single seeds, the
+        diamond and the bar their mean and standard deviation.
+    """
+    heights = [len(results) for results in groups.values()]
+    figure = Figure(figsize=(8.5, 1 + 0.6 * sum(heights)), layout="constrained")
+    axes = figure.subplots(
+        len(groups), 2, squeeze=False, sharex="col", height_ratios=heights
+    )
+    for pair, (title, results) in zip(axes, groups.items(), strict=True):
+        pair[0].set_title(title, loc="left", fontsize=10)
+        for y, result in enumerate(results):
+            if result.paper:
+                pair[0].plot(result.paper[0], y, "D", color="#7a7a7a")
+            _plot_seeds(pair[1], y, list(result.values().values()))
+        for ax in pair:
+            ax.set_ylim(len(results) - 0.5, -0.5)
+            ax.grid(axis="x", alpha=0.3)
+            ax.set_yticks(range(len(results)), [""] * len(results))
+        pair[0].set_yticklabels([result.label for result in results])
+    axes[-1, 0].set_xlabel("AP of the paper, YouTube-VIS 2019")
+    axes[-1, 1].set_xlabel("AP here, small models on generated videos")
+    return figure
+
+
+def _plot_seeds(ax: Axes, y: int, values: Sequence[float]) -> None:
+    if values:
+        mean, std = mean_and_std(values)
+        ax.plot(values, [y] * len(values), "o", color="#c8501e", alpha=0.35)
+        ax.errorbar(mean, y, xerr=std, fmt="D", color="#c8501e", capsize=4)

@@ -1,2 +1,0 @@
-# SeqFormer made small.
-_base_ = "../../../configs/seqformer/seqformer_tiny_synthvis.py"
