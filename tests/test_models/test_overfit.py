@@ -48,8 +48,10 @@ def test_one_clip_of_two_look_alikes(tmp_path):
         }
     )
     # The clip as it is, over and over: an epoch is one pass over its five frames.
-    transforms = config.train_dataloader.dataset.pipeline[1].transforms
-    transforms[:] = [t for t in transforms if t.type != "RandomFlip"]
+    for loader, index in ((config.train_dataloader, 1), (config.val_dataloader, 0)):
+        transforms = loader.dataset.pipeline[index].transforms
+        left_out = ("RandomFlip", "Resize")
+        transforms[:] = [t for t in transforms if t.type not in left_out]
     config.train_dataloader.dataset.pipeline[0].num_frames = NUM_FRAMES
     epochs = 85
     config.train_cfg.update(max_epochs=epochs, val_interval=epochs)

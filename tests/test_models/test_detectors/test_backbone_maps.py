@@ -40,8 +40,9 @@ def test_shapes_are_those_of_a_forward_pass_and_nothing_changes(name):
     assert torch.equal(torch.get_rng_state(), random)
     after = backbone.state_dict()
     assert all(torch.equal(after[key], value) for key, value in state.items())
+    backbone.eval()
     with torch.no_grad():
-        maps = backbone.eval()(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
+        maps = backbone(torch.zeros(1, 3, IMAGE_SIZE, IMAGE_SIZE))
     assert shapes == [tuple(level.shape) for level in maps]
 
 
