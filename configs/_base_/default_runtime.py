@@ -6,7 +6,7 @@ default_hooks = dict(
     logger=dict(type="MainProcessLoggerHook", interval=50),
     param_scheduler=dict(type="ParamSchedulerHook"),
     checkpoint=dict(
-        type="CheckpointHook",
+        type="AtomicCheckpointHook",
         interval=1,
         save_best="youtube_vis/AP",
         rule="greater",
@@ -14,8 +14,10 @@ default_hooks = dict(
     sampler_seed=dict(type="DistSamplerSeedHook"),
 )
 custom_hooks = [
-    dict(type="EpochSeedHook"),
+    dict(type="WorkDirLockHook"),
     dict(type="NonFiniteLossHook"),
+    dict(type="NonFiniteGradientHook", max_in_a_row=10),
+    dict(type="PreemptionHook"),
     dict(type="NumClassCheckHook"),
     dict(type="ProgressHook"),
 ]

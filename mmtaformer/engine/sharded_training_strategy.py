@@ -6,10 +6,13 @@ from typing import Any
 import torch
 from mmengine._strategy import FSDPStrategy
 from mmengine.device import get_device
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.registry import FUNCTIONS, STRATEGIES
 from torch import nn
 from torch.distributed.fsdp import FullyShardedDataParallel
+
+from mmtaformer.utils.files import atomic_path
 
 
 @FUNCTIONS.register_module()
@@ -37,6 +40,7 @@ class ShardedTrainingStrategy(FSDPStrategy):
     - A checkpoint with another number of classes can be fine-tuned: its parameters
       of another shape are left out.
     - It runs on CPUs, with gloo.
+    - A checkpoint appears under its name when it is complete.
 
     Args:
         kwargs: See mmengine's ``FSDPStrategy``. ``state_dict_cfg="full"`` writes
@@ -95,6 +99,19 @@ class ShardedTrainingStrategy(FSDPStrategy):
             )
         fit = {name: v for name, v in state_dict.items() if name not in unfit}
         super().load_model_state_dict(fit, **kwargs)
+
+    def save_checkpoint(self, filename: str, **kwargs: Any) -> None:
+        """Save a checkpoint; all processes call this, and the main one writes.
+
+        Args:
+            filename: Where to write it.
+            kwargs: See mmengine's ``FSDPStrategy``.
+        """
+        if not (is_main_process() and self._is_full_state_dict()):
+            super().save_checkpoint(filename, **kwargs)
+            return
+        with atomic_path(filename) as partial:
+            super().save_checkpoint(str(partial), **kwargs)
 
     def load_optim_state_dict(self, state_dict: dict) -> None:
         """Load the state of the optimizer from a checkpoint.

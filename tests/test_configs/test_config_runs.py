@@ -15,7 +15,6 @@ from mmengine.runner import Runner
 
 import mmtaformer  # noqa: F401
 from mmtaformer.models.heads import taformer_head
-from mmtaformer.utils import allow_checkpoint_globals
 
 from ..helpers.config_files import CONFIGS, name_of
 from ..helpers.golden import REPO_ROOT
@@ -238,7 +237,6 @@ def run(name, data, epochs=1):
 
 
 def test_pretraining_leaves_what_fine_tuning_starts_from(data):
-    allow_checkpoint_globals()
     run(COCO, data).train()
     fine_tuning = run(FINE_TUNING, data)
     pretrained = torch.load(fine_tuning._load_from, weights_only=False)["state_dict"]

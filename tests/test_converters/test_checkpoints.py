@@ -64,7 +64,7 @@ def test_code_is_not_run(tmp_path, zipped):
     path = tmp_path / "bad.pth"
     content = dict(model=WEIGHTS, config=Malicious())
     torch.save(content, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(DataError, match=r"bad\.pth holds objects .*_execute"):
+    with pytest.raises(DataError, match=r"bad\.pth holds .*_execute"):
         read_checkpoint(path)
     assert not Malicious.executed
 
@@ -95,8 +95,7 @@ def test_what_cannot_be_read(tmp_path):
         read_checkpoint(tmp_path / "none.pth")
 
 
-def test_mmengine_loads_what_is_written(tmp_path, monkeypatch):
-    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")
+def test_mmengine_loads_what_is_written(tmp_path):
     path = tmp_path / "new" / "converted.pth"
     write_checkpoint(path, WEIGHTS, source="released.pth", converter="seqformer")
     model = torch.nn.ModuleDict(dict(fc=torch.nn.Linear(3, 2)))

@@ -67,11 +67,12 @@ def test_two_processes_measure_what_one_does(
     expected = evaluate_ytvis(str(split / "val.json"), results)
     assert 0 < expected["AP"] < 1
 
-    log = tmp_path / "log"
-    arguments = [*argv, 2, *options(split, tmp_path / "two")]
+    log, drawn = tmp_path / "log", tmp_path / "drawn"
+    arguments = [*argv, 2, "--show-dir", drawn, *options(split, tmp_path / "two")]
     script = start_script("dist_test.sh", *arguments, log=log, PORT=free_port())
     assert wait_for(script) == [0], log.read_text()
     assert json.loads((tmp_path / "two" / "results.json").read_text()) == results
+    assert len(list(drawn.glob("*.mp4"))) == NUM_VIDEOS  # by both processes
     figures = figures_of(tmp_path / "two")
     assert len(figures) >= 6
     for key, value in figures.items():

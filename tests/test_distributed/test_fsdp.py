@@ -13,7 +13,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
 from torch.distributed.fsdp import FullyShardedDataParallel
 
-from mmtaformer.utils import allow_checkpoint_globals, launch
+from mmtaformer.utils import launch
+from mmtaformer.utils.checkpoint import load_checkpoint_file
 
 from ..helpers.golden import REPO_ROOT
 from ..helpers.small_configs import small_config, write_data
@@ -48,8 +49,7 @@ def config(data, tmp_path):
 
 
 def checkpoint_weights(path):
-    allow_checkpoint_globals()
-    return torch.load(path, weights_only=True)["state_dict"]
+    return load_checkpoint_file(path)["state_dict"]
 
 
 def step_on_rank(config, weights, counts_of_ranks):

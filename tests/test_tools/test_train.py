@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtaformer.utils import allow_checkpoint_globals
+from mmtaformer.utils.checkpoint import load_checkpoint_file
 
 from ..helpers.golden import REPO_ROOT
 
@@ -40,8 +40,7 @@ def prepared(tool, monkeypatch):
 
 
 def weights(path):
-    allow_checkpoint_globals()
-    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+    return load_checkpoint_file(path)["state_dict"]
 
 
 def test_resumed_run_equals_uninterrupted_run(tool, tiny_config, trained_dir, tmp_path):
@@ -246,4 +245,4 @@ def test_arguments_that_launchers_give(load_tool, capsys, name, files):
 def test_default_runtime_is_what_the_tools_count_on():
     cfg = Config.fromfile(REPO_ROOT / "configs" / "_base_" / "default_runtime.py")
     hooks = {hook.type for hook in cfg.custom_hooks}
-    assert hooks >= {"EpochSeedHook", "NonFiniteLossHook", "NumClassCheckHook"}
+    assert hooks >= {"NonFiniteLossHook", "NumClassCheckHook", "PreemptionHook"}

@@ -19,7 +19,7 @@ param_scheduler = [
     )
 ]
 train_cfg = dict(
-    type="EpochBasedTrainLoop", max_epochs=max_epochs, val_interval=max_epochs
+    type="ResumableTrainLoop", max_epochs=max_epochs, val_interval=max_epochs
 )
 val_cfg = dict(type="ValLoop")
 test_cfg = dict(type="TestLoop")

@@ -80,7 +80,8 @@ class VideoVisualizationHook(Hook):
         """
         if self.draw_val and self.out_dir is not None:
             folder = Path(self.out_dir) / f"val_iter_{runner.iter}"
-            self._write_videos(folder, runner, outputs or [])
+            classes = runner.val_dataloader.dataset.metainfo["classes"]
+            self._write_videos(folder, classes, outputs or [])
 
     def after_test_iter(
         self,
@@ -98,13 +99,13 @@ class VideoVisualizationHook(Hook):
             outputs: One ``TrackDataSample`` per video.
         """
         if self.out_dir is not None:
-            self._write_videos(Path(self.out_dir), runner, outputs or [])
+            classes = runner.test_dataloader.dataset.metainfo["classes"]
+            self._write_videos(Path(self.out_dir), classes, outputs or [])
 
     def _write_videos(
-        self, folder: Path, runner: Runner, outputs: Sequence[Any]
+        self, folder: Path, classes: Sequence[str], outputs: Sequence[Any]
     ) -> None:
         rank, world_size = get_dist_info()
-        classes = runner.visualizer.dataset_meta["classes"]
         for sample in outputs:
             position = self._num_seen * world_size + rank
             self._num_seen += 1

@@ -3,29 +3,21 @@
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner, find_latest_checkpoint
+from mmengine.runner import Runner
 from torch import Tensor, nn
 
+from ..checkpoint import load_checkpoint_file
 from ..errors import DataError, UsageError
+from ..resume import find_checkpoint_to_resume
 from .config_check import one_cycle_schedulers
 
 _LEAST_FIT = 0.1  # part of a model's numbers that a checkpoint to start from must have
-
-
-def load_checkpoint_file(path):  # TEMP
-    import pickle
-
-    import torch
-
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, KeyError, EOFError) as error:
-        raise DataError(f"{path} cannot be read as a PyTorch checkpoint.") from error
 
 
 @dataclass(frozen=True)
@@ -123,8 +115,8 @@ def check_start(runner: Runner) -> None:
     """
     cfg, path = runner.cfg, runner.cfg.get("load_from")
     if cfg.get("resume") and path is None:
-        path = find_latest_checkpoint(runner.work_dir)
-    if not path or "://" in path:
+        path = str(find_checkpoint_to_resume(runner.work_dir) or "")
+    if not path or "://" in path or Path(path).is_dir():  # a folder is of FSDP
         return
     checkpoint = load_checkpoint_file(path)
     model, weights = _model(runner), _weights(checkpoint, path)

@@ -12,7 +12,6 @@ from mmengine.dist import barrier
 from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 
-from ..checkpoint import allow_checkpoint_globals, forbid_arbitrary_pickles
 from .console import QuietStart
 
 
@@ -25,8 +24,6 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
             variable LOCAL_RANK says so.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
-    allow_checkpoint_globals()
-    forbid_arbitrary_pickles()
     if cfg.launcher == "none":
         _leave_unsharded(cfg)
     elif cfg.launcher == "pytorch" and get_device() == "cpu":
