@@ -13,10 +13,9 @@ from mmdet.registry import MODELS
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmengine.runner import load_checkpoint
 from torch import nn
 
-from .checkpoint import allow_checkpoint_globals, forbid_arbitrary_pickles
+from .checkpoint import load_checkpoint_file
 from .errors import UsageError
 
 
@@ -37,12 +36,9 @@ def init_model(
     init_default_scope(config.get("default_scope", "mmdet"))
     model = MODELS.build(config.model)
     if checkpoint is not None:
-        if not Path(checkpoint).is_file():
-            raise FileNotFoundError(f"There is no checkpoint {checkpoint}")
-        allow_checkpoint_globals()
-        forbid_arbitrary_pickles()
+        content = load_checkpoint_file(checkpoint)
         try:
-            load_checkpoint(model, str(checkpoint), map_location="cpu", strict=True)
+            model.load_state_dict(content.get("state_dict", content))
         except RuntimeError as error:
             raise UsageError(f"{checkpoint} does not fit ({error})") from error
     model.cfg = config
