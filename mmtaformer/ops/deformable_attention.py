@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from . import cpu_attention, cuda_attention
+from . import (
+    cpu_attention,
+    cuda_attention,
+    grid_sample_attention,
+    triton_attention,
+)
+from .backends import choose_backend
 from .composed_attention import composed_attention
 
 
@@ -25,9 +31,9 @@ def spatio_temporal_deformable_attention(
     query with no such frame gets exactly zero. Sampling is bilinear, zero outside the
     map, pixel centres at half integers, as in mmcv's ``multi_scale_deformable_attn``.
 
-    One backend per device: fused kernels on the CPU, mmcv's kernel on CUDA, mmcv's
-    PyTorch function elsewhere. All compute in float32, or in float64 if a tensor has
-    it. Under many queries the CPU copies ``value``, unless it is the transpose of a
+    :mod:`mmtaformer.ops.backends` says what computes it. All backends compute in
+    float32, or in float64 if a tensor has it; ``triton`` alone reads half precision as
+    it is. Under many queries the CPU copies ``value``, unless it is the transpose of a
     contiguous (B, Tv, M, S, D).
 
     Args:
@@ -47,12 +53,15 @@ def spatio_temporal_deformable_attention(
 
     Raises:
         ValueError: If shapes, devices or dtypes contradict each other.
+        UsageError: If a backend is named that cannot compute with these tensors.
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     tensors = (value, reference_points, sampling_offsets, attention_logits)
     _check(*tensors, shapes, relative_frames)
-    if value.device.type == "cpu":
-        output, _ = cpu_attention.attention(
+    backend = choose_backend(*tensors)
+    if backend in ("cpu", "triton"):
+        fused = cpu_attention if backend == "cpu" else triton_attention
+        output, _ = fused.attention(
             *tensors,
             [size for shape in shapes for size in shape],
             list(relative_frames),
@@ -68,21 +77,8 @@ def spatio_temporal_deformable_attention(
         relative_frames,
         first_frame,
         cuda_attention.multi_scale_attention
-        if value.device.type == "cuda"
-        else _pytorch_attention,
-    )
-
-
-def _pytorch_attention(
-    value: Tensor,
-    spatial_shapes: Sequence[tuple[int, int]],
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-) -> Tensor:
-    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
-
-    return multi_scale_deformable_attn_pytorch(
-        value, spatial_shapes, sampling_locations, attention_weights
+        if backend == "mmcv"
+        else grid_sample_attention.multi_scale_attention,
     )
 
 

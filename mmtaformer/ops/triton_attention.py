@@ -120,7 +120,7 @@ def attention_backward(
     from . import triton_kernels
 
     deterministic = torch.are_deterministic_algorithms_enabled()
-    clips, frames, queries, heads = log_sums.shape
+    frames, queries = log_sums.shape[1:3]
     sum_dtype = torch.int64 if deterministic else torch.float32
     grad_value = torch.zeros(value.shape, dtype=sum_dtype, device=value.device)
     grad_offsets = sampling_offsets.new_empty(sampling_offsets.shape)
@@ -253,8 +253,8 @@ def _check_limits(value: Tensor, *others: Tensor) -> None:
     clips, frames = others[0].shape[:2]
     if clips * frames > _LARGEST_GRID:
         raise ValueError(
-            f"{clips} clips of {frames} frames are more than the {_LARGEST_GRID} frames "
-            "of one launch of the Triton kernel; use shorter clips."
+            f"{clips} clips of {frames} frames are more than the {_LARGEST_GRID} that "
+            "one launch of the Triton kernel takes; use shorter clips."
         )
 
 

@@ -86,26 +86,24 @@ def _sample(
 
 @triton.jit
 def _cell(x, y, is_used, height, width):
-    """The pixel up and left of a position, and how far the position is beyond it.
+    """The four pixels around a position.
 
-    A position whose four neighbours are all outside the map, or that is not a number,
-    goes to a place where they are.
+    A position whose four pixels are all outside the map, or that is not a number, goes
+    to a place where they are.
+
+    Returns:
+        The token up and left; how far the position lies beyond it along x and y;
+        whether the left, right, upper, lower pixels are inside. All (Q,).
     """
     is_near = is_used & (x > -1) & (x < width) & (y > -1) & (y < height)
     x = tl.where(is_near, x, -2.0)
     y = tl.where(is_near, y, -2.0)
     left = tl.floor(x)
     top = tl.floor(y)
-    return left.to(tl.int32), top.to(tl.int32), x - left, y - top
-
-
-@triton.jit
-def _corner(column, row, height, width, channel, D: tl.constexpr, M: tl.constexpr):
-    """Where a pixel's channels lie in a level of a (S, M, D) frame, and which exist."""
-    is_inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-    token = row * width + column
-    index = (token * (M * D))[:, None] + channel[None, :]  # (Q, D)
-    return index, is_inside[:, None] & (channel < D)[None, :]
+    token = (top * width + left).to(tl.int32)
+    has_right = (left >= -1) & (left + 1 < width)
+    has_lower = (top >= -1) & (top + 1 < height)
+    return token, x - left, y - top, left >= 0, has_right, top >= 0, has_lower
 
 
 @triton.jit(do_not_specialize=["first_frame"])
@@ -145,7 +143,8 @@ def forward_kernel(
     query_frame = (clip_frame % frames + first_frame).to(tl.int32)
     query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
     is_query = query < queries
-    channel = tl.arange(0, BLOCK_D)
+    channel = tl.arange(0, BLOCK_D)[None, :]
+    is_channel = channel < D
     row = query * M + head  # of the frame's (Lq, M)
     rows_before = clip_frame * queries * M
     offsets += rows_before * N * 2
@@ -177,8 +176,8 @@ def forward_kernel(
         for r in range(R):
             source = query_frame + tl.load(relative_frames + r)
             is_used = is_query & (source >= 0) & (source < value_frames)
-            token = (clip * value_frames + source) * tokens + first_token
-            map_of_head = value + (token * M + head) * D
+            token_before = (clip * value_frames + source) * tokens + first_token
+            map_of_head = value + (token_before * M + head) * D
             for p in range(P):
                 sample = row * N + (r * L + level) * P + p
                 weight, x, y, _, _ = _sample(
@@ -191,22 +190,28 @@ def forward_kernel(
                     scale_y,
                     is_used,
                 )
-                left, top, right_part, lower_part = _cell(x, y, is_used, height, width)
-                for corner in tl.static_range(4):
-                    column = left + corner % 2
-                    line = top + corner // 2
-                    share_x = right_part if corner % 2 else 1 - right_part
-                    share_y = lower_part if corner // 2 else 1 - lower_part
-                    index, mask = _corner(column, line, height, width, channel, D, M)
-                    pixel = tl.load(map_of_head + index, mask, other=0.0)
-                    share = weight * share_x * share_y
-                    result += share[:, None] * pixel.to(tl.float32)
+                token, part_x, part_y, has_left, has_right, has_upper, has_lower = (
+                    _cell(x, y, is_used, height, width)
+                )
+                place = (token * (M * D))[:, None] + channel
+                for lower in tl.static_range(2):
+                    share_y = weight * (part_y if lower else 1 - part_y)
+                    has_row = has_lower if lower else has_upper
+                    for right in tl.static_range(2):
+                        share = share_y * (part_x if right else 1 - part_x)
+                        is_inside = has_row & (has_right if right else has_left)
+                        pixel = tl.load(
+                            map_of_head + place + (lower * width + right) * (M * D),
+                            is_inside[:, None] & is_channel,
+                            other=0.0,
+                        )
+                        result += share[:, None] * pixel.to(tl.float32)
 
     tl.store(log_sums + row, log_sum, is_query)
     tl.store(
-        output + (row * D)[:, None] + channel[None, :],
+        output + (row * D)[:, None] + channel,
         result,
-        is_query[:, None] & (channel < D)[None, :],
+        is_query[:, None] & is_channel,
     )
 
 
@@ -258,7 +263,8 @@ def backward_kernel(
     query_frame = (clip_frame % frames + first_frame).to(tl.int32)
     query = tl.program_id(0) * BLOCK_Q + tl.arange(0, BLOCK_Q)
     is_query = query < queries
-    channel = tl.arange(0, BLOCK_D)
+    channel = tl.arange(0, BLOCK_D)[None, :]
+    is_channel = channel < D
     row = query * M + head
     rows_before = clip_frame * queries * M
     offsets += rows_before * N * 2
@@ -271,8 +277,8 @@ def backward_kernel(
     references += clip * reference_stride_b + clip_frame % frames * reference_stride_t
     reference = references + query * reference_stride_q
 
-    place = (row * D)[:, None] + channel[None, :]
-    is_output = is_query[:, None] & (channel < D)[None, :]
+    place = (row * D)[:, None] + channel
+    is_output = is_query[:, None] & is_channel
     grad = tl.load(grad_output + place, is_output, other=0.0).to(tl.float32)  # (Q, D)
     result = tl.load(output + place, is_output, other=0.0).to(tl.float32)
     grad_dot_output = tl.sum(grad * result, 1)  # (Q,)
@@ -293,8 +299,9 @@ def backward_kernel(
         for r in range(R):
             source = query_frame + tl.load(relative_frames + r)
             is_used = is_query & (source >= 0) & (source < value_frames)
-            token = (clip * value_frames + source) * tokens + first_token
-            map_of_head = (token * M + head) * D
+            token_before = (clip * value_frames + source) * tokens + first_token
+            map_of_head = value + (token_before * M + head) * D
+            grad_map_of_head = grad_value + (token_before * M + head) * D
             for p in range(P):
                 sample = row * N + (r * L + level) * P + p
                 weight, x, y, offset_x, offset_y = _sample(
@@ -307,29 +314,34 @@ def backward_kernel(
                     scale_y,
                     is_used,
                 )
-                left, top, right_part, lower_part = _cell(x, y, is_used, height, width)
+                token, part_x, part_y, has_left, has_right, has_upper, has_lower = (
+                    _cell(x, y, is_used, height, width)
+                )
+                place = (token * (M * D))[:, None] + channel
 
                 grad_dot_sampled = tl.zeros((BLOCK_Q,), tl.float32)
                 slope_x = tl.zeros((BLOCK_Q,), tl.float32)
                 slope_y = tl.zeros((BLOCK_Q,), tl.float32)
-                for corner in tl.static_range(4):
-                    column = left + corner % 2
-                    line = top + corner // 2
-                    share_x = right_part if corner % 2 else 1 - right_part
-                    share_y = lower_part if corner // 2 else 1 - lower_part
-                    index, mask = _corner(column, line, height, width, channel, D, M)
-                    pixel = tl.load(value + map_of_head + index, mask, other=0.0)
-                    grad_dot_pixel = tl.sum(grad * pixel.to(tl.float32), 1)
-                    grad_dot_sampled += share_x * share_y * grad_dot_pixel
-                    slope_x += (2 * (corner % 2) - 1) * share_y * grad_dot_pixel
-                    slope_y += (2 * (corner // 2) - 1) * share_x * grad_dot_pixel
+                for lower in tl.static_range(2):
+                    share_y = part_y if lower else 1 - part_y
+                    has_row = has_lower if lower else has_upper
+                    for right in tl.static_range(2):
+                        share_x = part_x if right else 1 - part_x
+                        is_inside = has_row & (has_right if right else has_left)
+                        mask = is_inside[:, None] & is_channel
+                        pixel_place = place + (lower * width + right) * (M * D)
+                        pixel = tl.load(map_of_head + pixel_place, mask, other=0.0)
+                        grad_dot_pixel = tl.sum(grad * pixel.to(tl.float32), 1)
+                        grad_dot_sampled += share_x * share_y * grad_dot_pixel
+                        slope_x += (2 * right - 1) * share_y * grad_dot_pixel
+                        slope_y += (2 * lower - 1) * share_x * grad_dot_pixel
 
-                    grad_pixel = (weight * share_x * share_y)[:, None] * grad
-                    if DETERMINISTIC:
-                        grad_pixel = (grad_pixel * scale).to(tl.int64)
-                    tl.atomic_add(
-                        grad_value + map_of_head + index, grad_pixel, mask, "relaxed"
-                    )
+                        grad_pixel = (weight * share_x * share_y)[:, None] * grad
+                        if DETERMINISTIC:
+                            grad_pixel = (grad_pixel * scale).to(tl.int64)
+                        tl.atomic_add(
+                            grad_map_of_head + pixel_place, grad_pixel, mask, "relaxed"
+                        )
 
                 grad_logit = weight * (grad_dot_sampled - grad_dot_output)
                 tl.store(grad_logits + sample, grad_logit, is_query)
