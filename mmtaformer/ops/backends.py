@@ -22,8 +22,8 @@ from torch import Tensor
 from ..utils.errors import UsageError
 
 # Per type of device the backends from the most to the least wanted; the first one that
-# can compute is taken. On CUDA devices mmcv's kernel leads until
-# tools/analysis_tools/gpu_check.py has shown on a GPU that "triton" is right and faster.
+# can compute is taken. On CUDA devices mmcv's kernel leads until "triton" has been seen
+# to be right and faster on a GPU, by tools/analysis_tools/gpu_check.py.
 PREFERENCES = {
     "cpu": ("cpu", "grid_sample"),
     "cuda": ("mmcv", "triton", "grid_sample"),

@@ -1,13 +1,15 @@
 """Compile the Triton kernels without a GPU; prints what they take, as JSON.
 
-    python -m tests.helpers.triton_compile
+    TRITON_INTERPRET=0 python -m tests.helpers.triton_compile 80 90 120
 
 A process of its own, because Triton's interpreter and its compiler exclude each other.
 """
 
+import itertools
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -18,15 +20,30 @@ from triton.compiler import ASTSource
 from mmtaformer.ops import triton_kernels
 from mmtaformer.ops.triton_attention import COMPILER_OPTIONS, tile
 
-# Compute capability -> shared memory of a block in bytes, by the CUDA C++ Programming
-# Guide (A100; H100; RTX 50).
-SHARED_MEMORY = {80: 163 * 1024, 90: 227 * 1024, 120: 99 * 1024}
-INTEGERS = (
-    "reference_stride_b reference_stride_t reference_stride_q reference_stride_l "
-    "first_frame frames queries value_frames tokens"
-).split()
-FLOATS = "log_sums fixed_point_scale grad_references".split()
-VALUES = "value output grad_output".split()
+INTEGERS = {
+    "reference_stride_b",
+    "reference_stride_t",
+    "reference_stride_q",
+    "reference_stride_l",
+    "first_frame",
+    "frames",
+    "queries",
+    "value_frames",
+    "tokens",
+}
+INT32_TENSORS = {"levels", "relative_frames"}
+FLOAT32_TENSORS = {"references", "log_sums", "fixed_point_scale", "grad_references"}
+# What the encoder and decoder of the shipped configs call, and the extremes of what the
+# tests of the operator call: type of values and projections, channels of a head,
+# relative frames, coordinates of a reference.
+VARIANTS = (
+    ("fp32", 32, 4, 2),
+    ("bf16", 32, 4, 2),
+    ("bf16", 32, 1, 2),
+    ("bf16", 32, 1, 4),
+    ("fp16", 64, 4, 2),
+    ("bf16", 8, 1, 2),
+)
 
 
 def signature(kernel, value_type: str, deterministic: bool) -> dict[str, str]:
@@ -35,12 +52,12 @@ def signature(kernel, value_type: str, deterministic: bool) -> dict[str, str]:
     for name in kernel.arg_names:
         if name in INTEGERS:
             types[name] = "i32"
-        elif name in ("levels", "relative_frames"):
+        elif name in INT32_TENSORS:
             types[name] = "*i32"
+        elif name in FLOAT32_TENSORS:
+            types[name] = "*fp32"
         elif name == "grad_value":
             types[name] = "*i64" if deterministic else "*fp32"
-        elif name in FLOATS or name == "references":
-            types[name] = "*fp32"
         elif not name.isupper():
             types[name] = f"*{value_type}"
     return types
@@ -123,18 +140,16 @@ def resource_usage(cubin: bytes) -> dict[str, int]:
     )
 
 
-if __name__ == "__main__":
+def main(capabilities: list[str]) -> None:
+    """Compile every variant for every compute capability (80, 90, ...)."""
     rows = []
-    for capability in SHARED_MEMORY:
-        for value_type, channels, relatives, coordinates in (
-            ("fp32", 32, 4, 2),
-            ("bf16", 32, 4, 2),
-            ("bf16", 32, 1, 4),
-            ("fp16", 64, 4, 2),
-            ("bf16", 8, 1, 2),
-        ):
-            variant = (capability, value_type, channels, relatives, coordinates)
-            rows.append(compile_kernel(*variant, backward=False))
-            rows.append(compile_kernel(*variant, backward=True))
-            rows.append(compile_kernel(*variant, backward=True, deterministic=True))
+    for capability, variant in itertools.product(map(int, capabilities), VARIANTS):
+        rows.append(compile_kernel(capability, *variant, backward=False))
+        for deterministic in (False, True):
+            row = compile_kernel(capability, *variant, True, deterministic)
+            rows.append(row)
     print(json.dumps(rows))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
