@@ -15,6 +15,7 @@ from mmtaformer.ops.composed_attention import composed_attention
 from mmtaformer.utils.errors import UsageError
 
 from ..helpers.golden import REPO_ROOT
+from ..helpers.models import build_tiny
 from .attention_cases import attention_by_loops, make_case
 
 VARIABLE = "MMTAFORMER_ATTENTION_BACKEND"
@@ -128,6 +129,13 @@ def test_operator_asks_for_the_backend(monkeypatch):
     monkeypatch.setenv(VARIABLE, "mmcv")
     with pytest.raises(UsageError):
         spatio_temporal_deformable_attention(*case)
+
+
+def test_config_names_a_backend():
+    build_tiny(attention_backend="grid_sample")
+    assert choose(CPU) == "grid_sample"
+    with pytest.raises(UsageError, match="did you mean 'triton'"):
+        build_tiny(attention_backend="Triton")
 
 
 def test_meta_tensors_take_any_backend():

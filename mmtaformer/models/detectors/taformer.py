@@ -13,6 +13,8 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import xavier_init
 from torch import Tensor, nn
 
+from mmtaformer.ops import set_attention_backend
+
 from ..structures import ClipFeatures, DecoderLayerOutput
 
 
@@ -41,6 +43,8 @@ class TAFormer(BaseMOTModel):
         bbox_head (dict): Config of the head.
         num_queries (int): Number of queries Q. Defaults to 300.
         num_feature_levels (int): Number of levels L. Defaults to 4.
+        attention_backend (str, optional): What computes every deformable attention of
+            the process, see :func:`mmtaformer.ops.set_attention_backend`.
         test_cfg (dict, optional): ``max_per_video`` (10), ``encode_masks`` (False:
             bool tensors; True: run-length encodings) and ``frames_per_chunk`` (None:
             whole video at once).
@@ -59,12 +63,15 @@ class TAFormer(BaseMOTModel):
         bbox_head: dict,
         num_queries: int = 300,
         num_feature_levels: int = 4,
+        attention_backend: str | None = None,
         test_cfg: dict | None = None,
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        if attention_backend is not None:
+            set_attention_backend(attention_backend)
         self.test_cfg = test_cfg or {}
         self.backbone = MODELS.build(backbone)
         self.neck = MODELS.build(neck)
