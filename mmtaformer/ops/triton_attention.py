@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from ..utils.errors import DataError
+
 DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 # What the kernels index in 32 bits, and the largest grid along its third axis.
 _LARGEST_FRAME = 2**31 - 1
@@ -47,11 +49,11 @@ def attention(
         softmax denominator (B, Tq, Lq, M), float32.
 
     Raises:
-        ValueError: If a tensor is too large for the kernels or of another dtype.
+        DataError: If a frame is too large for the kernels, or there are too many.
     """
     from . import triton_kernels
 
-    _check_limits(value, reference_points, sampling_offsets, attention_logits)
+    _check(value, reference_points, sampling_offsets, attention_logits)
     clips, frames, queries, heads, *samples = attention_logits.shape
     output = value.new_empty((clips, frames, queries, heads * value.shape[-1]))
     log_sums = value.new_empty((clips, frames, queries, heads), dtype=torch.float32)
@@ -59,24 +61,25 @@ def attention(
         return output, log_sums
     references, strides = _references(reference_points)
     sizes, grid = _sizes(value, reference_points, attention_logits)
-    triton_kernels.forward_kernel[grid](
-        value.contiguous(),
-        references,
-        sampling_offsets.contiguous(),
-        attention_logits.contiguous(),
-        _levels(tuple(spatial_shapes), value.device),
-        _int32(tuple(relative_frames), value.device),
-        output,
-        log_sums,
-        *strides,
-        first_frame,
-        frames,
-        queries,
-        *value.shape[1:3],
-        **sizes,
-        BLOCK_N=_power_of_two(torch.Size(samples).numel()),
-        **COMPILER_OPTIONS,
-    )
+    with torch.cuda.device_of(value):
+        triton_kernels.forward_kernel[grid](
+            value.contiguous(),
+            references,
+            sampling_offsets.contiguous(),
+            attention_logits.contiguous(),
+            _levels(tuple(spatial_shapes), value.device),
+            _int32(tuple(relative_frames), value.device),
+            output,
+            log_sums,
+            *strides,
+            first_frame,
+            frames,
+            queries,
+            *value.shape[1:3],
+            **sizes,
+            BLOCK_N=_power_of_two(torch.Size(samples).numel()),
+            **COMPILER_OPTIONS,
+        )
     return output, log_sums
 
 
@@ -135,31 +138,32 @@ def attention_backward(
             scale = _fixed_point_scale(grad_output, log_sums)
         references, strides = _references(reference_points)
         sizes, grid = _sizes(value, reference_points, attention_logits)
-        triton_kernels.backward_kernel[grid](
-            grad_output.contiguous(),
-            output,
-            log_sums,
-            value.contiguous(),
-            references,
-            sampling_offsets.contiguous(),
-            attention_logits.contiguous(),
-            _levels(tuple(spatial_shapes), value.device),
-            _int32(tuple(relative_frames), value.device),
-            scale,
-            grad_value,
-            grad_references,
-            grad_offsets,
-            grad_logits,
-            *strides,
-            first_frame,
-            frames,
-            queries,
-            *value.shape[1:3],
-            **sizes,
-            REFERENCE_GRAD=reference_grad,
-            DETERMINISTIC=deterministic,
-            **COMPILER_OPTIONS,
-        )
+        with torch.cuda.device_of(value):
+            triton_kernels.backward_kernel[grid](
+                grad_output.contiguous(),
+                output,
+                log_sums,
+                value.contiguous(),
+                references,
+                sampling_offsets.contiguous(),
+                attention_logits.contiguous(),
+                _levels(tuple(spatial_shapes), value.device),
+                _int32(tuple(relative_frames), value.device),
+                scale,
+                grad_value,
+                grad_references,
+                grad_offsets,
+                grad_logits,
+                *strides,
+                first_frame,
+                frames,
+                queries,
+                *value.shape[1:3],
+                **sizes,
+                REFERENCE_GRAD=reference_grad,
+                DETERMINISTIC=deterministic,
+                **COMPILER_OPTIONS,
+            )
     if deterministic:
         grad_value = grad_value.to(torch.float32) / scale
     if reference_grad:
@@ -237,24 +241,25 @@ def _fixed_point_scale(grad_output: Tensor, log_sums: Tensor) -> Tensor:
     return torch.where(is_finite, scale, torch.nan).view(1)
 
 
-def _check_limits(value: Tensor, *others: Tensor) -> None:
-    for tensor in (value, *others):
-        if tensor.dtype not in DTYPES:
-            raise ValueError(
-                f"Backend 'triton' takes float32, float16 and bfloat16, not "
-                f"{tensor.dtype}; 'mmcv' takes float64."
-            )
-    frame = value.shape[2:].numel()
-    if frame > _LARGEST_FRAME:
-        raise ValueError(
-            f"One frame has {frame} values, more than the 32-bit indices of the Triton "
-            "kernel reach; use smaller images."
+def _check(
+    value: Tensor,
+    reference_points: Tensor,
+    sampling_offsets: Tensor,
+    attention_logits: Tensor,
+) -> None:
+    for tensor in (value, reference_points, sampling_offsets, attention_logits):
+        assert tensor.dtype in DTYPES, f"the Triton kernels do not take {tensor.dtype}"
+    largest = max(value.shape[2:].numel(), sampling_offsets.shape[2:].numel())
+    if largest > _LARGEST_FRAME:
+        raise DataError(
+            f"One frame has a tensor of {largest} elements, more than the 32-bit "
+            "indices of the Triton kernels reach; use smaller images."
         )
-    clips, frames = others[0].shape[:2]
+    clips, frames = attention_logits.shape[:2]
     if clips * frames > _LARGEST_GRID:
-        raise ValueError(
+        raise DataError(
             f"{clips} clips of {frames} frames are more than the {_LARGEST_GRID} that "
-            "one launch of the Triton kernel takes; use shorter clips."
+            "one launch of the Triton kernels takes; use shorter clips."
         )
 
 

@@ -14,6 +14,19 @@ Positions count from the centre of the first pixel. What lies outside a map is z
 import triton
 import triton.language as tl
 
+# No kernel of its own for sizes that happen to be 1 or a multiple of 16.
+SIZES = [
+    "reference_stride_b",
+    "reference_stride_t",
+    "reference_stride_q",
+    "reference_stride_l",
+    "first_frame",
+    "frames",
+    "queries",
+    "value_frames",
+    "tokens",
+]
+
 
 @triton.jit
 def _log_sum_exp(
@@ -106,7 +119,7 @@ def _cell(x, y, is_used, height, width):
     return token, x - left, y - top, left >= 0, has_right, top >= 0, has_lower
 
 
-@triton.jit(do_not_specialize=["first_frame"])
+@triton.jit(do_not_specialize=SIZES)
 def forward_kernel(
     value,  # (B, Tv, S, M, D)
     references,  # (B, Tq, Lq, L, 2 or 4), any strides
@@ -215,7 +228,7 @@ def forward_kernel(
     )
 
 
-@triton.jit(do_not_specialize=["first_frame"])
+@triton.jit(do_not_specialize=SIZES)
 def backward_kernel(
     grad_output,  # (B, Tq, Lq, M, D)
     output,  # (B, Tq, Lq, M, D)

@@ -20,17 +20,6 @@ from triton.compiler import ASTSource
 from mmtaformer.ops import triton_kernels
 from mmtaformer.ops.triton_attention import COMPILER_OPTIONS, tile
 
-INTEGERS = {
-    "reference_stride_b",
-    "reference_stride_t",
-    "reference_stride_q",
-    "reference_stride_l",
-    "first_frame",
-    "frames",
-    "queries",
-    "value_frames",
-    "tokens",
-}
 INT32_TENSORS = {"levels", "relative_frames"}
 FLOAT32_TENSORS = {"references", "log_sums", "fixed_point_scale", "grad_references"}
 # What the encoder and decoder of the shipped configs call, and the extremes of what the
@@ -50,7 +39,7 @@ def signature(kernel, value_type: str, deterministic: bool) -> dict[str, str]:
     """The types of a kernel's arguments; projections are what autocast makes them."""
     types = dict.fromkeys(kernel.arg_names, "constexpr")
     for name in kernel.arg_names:
-        if name in INTEGERS:
+        if name in triton_kernels.SIZES:
             types[name] = "i32"
         elif name in INT32_TENSORS:
             types[name] = "*i32"
