@@ -63,6 +63,9 @@ RULES: Mapping[str, Callable[[Command, Checkout, Callable], None]] = {
     "python tools/analysis_tools/eval_results.py": tool_rules.run_tool(
         "analysis_tools/eval_results.py"
     ),
+    "python tools/analysis_tools/gpu_check.py": tool_rules.parse_only(
+        "analysis_tools/gpu_check.py"
+    ),
     "python tools/dataset_converters/generate_synthvis.py": tool_rules.generate,
     "python tools/model_converters/convert_checkpoint.py": tool_rules.convert,
     "python docs/memory.py": tool_rules.memory,
