@@ -4,6 +4,8 @@ import pytest
 import torch
 from torch._dynamo.utils import counters
 
+import mmtaformer  # noqa: F401
+
 from ..helpers.models import build_tiny
 
 # Two frames of different padding, small enough to trace in seconds.

@@ -4,6 +4,7 @@ import sys
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
+from mmengine.registry import DefaultScope
 
 from mmtaformer.ops import (
     backends,
@@ -132,10 +133,11 @@ def test_operator_asks_for_the_backend(monkeypatch):
 
 
 def test_config_names_a_backend():
-    build_tiny(attention_backend="grid_sample")
-    assert choose(CPU) == "grid_sample"
-    with pytest.raises(UsageError, match="did you mean 'triton'"):
-        build_tiny(attention_backend="Triton")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        build_tiny(attention_backend="grid_sample")
+        assert choose(CPU) == "grid_sample"
+        with pytest.raises(UsageError, match="did you mean 'triton'"):
+            build_tiny(attention_backend="Triton")
 
 
 def test_meta_tensors_take_any_backend():

@@ -23,8 +23,8 @@ from .inputs import (
     make_inputs,
 )
 
-# Largest difference from float64, relative to the largest number of a tensor. For half
-# precision: a few roundings of the result.
+# Largest difference from float64, relative to the largest number of a tensor or to 1,
+# which inputs are of the size of. For half precision: a few roundings of the result.
 TOLERANCES = {"float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2}
 
 
@@ -49,14 +49,14 @@ def _parity(
     names = ("output", "value", "references", "offsets", "logits")
     errors = {}
     for name, a, b in zip(names, actual, expected, strict=True):
-        scale = max(b.abs().max().item(), 1e-12)
+        scale = max(b.abs().max().item(), 1.0)
         errors[name] = (a.cpu().double() - b).abs().max().item() / scale
     worst = max(errors.values())  # not a number if one of them is none
     return dict(errors, tolerance=TOLERANCES[dtype], ok=worst <= TOLERANCES[dtype])
 
 
 def random_shapes(count: int, toy: bool) -> list[Shape]:
-    """Shapes with one frame and several, odd maps, boxes, 1 to 64 channels."""
+    """Shapes with odd maps, borders of clips, boxes, 1 to 64 channels."""
     rng = random.Random(0)
     largest = 4 if toy else 40
     shapes = []
@@ -65,10 +65,10 @@ def random_shapes(count: int, toy: bool) -> list[Shape]:
             (rng.randint(1, largest), rng.randint(1, largest))
             for _ in range(rng.randint(1, 1 if toy else 4))
         ]
-        relative = rng.choice([(0,), (-1, 1)] if toy else [(0,), (-1, 1), (-2, 0, 3)])
+        relative = rng.choice([(-1, 0)] if toy else [(0,), (-2, -1, 1, 2), (-2, 0, 3)])
         shape = Shape(
             name="",
-            frames=rng.randint(1, 2 if toy else 5),
+            frames=2 if toy else rng.randint(2, 5),
             levels=levels,
             relative_frames=relative,
             queries=rng.randint(1, 3 if toy else 300),
@@ -113,7 +113,7 @@ def speed(device: str, toy: bool) -> Iterator[dict]:
     bandwidth, matmul = yield from limits(device, toy)
     for shape in encoder_shapes(toy):
         for backward in (False, True):
-            for name, dtype, deterministic in variants(device, backward):
+            for name, dtype, deterministic in variants(device, backward, toy):
                 row = dict(
                     shape=shape.name,
                     what="forward + backward" if backward else "forward",
@@ -136,10 +136,10 @@ def speed(device: str, toy: bool) -> Iterator[dict]:
                 yield dict(row, **measured)
 
 
-def variants(device: str, backward: bool) -> Iterator[tuple[str, str, bool]]:
+def variants(device: str, backward: bool, toy: bool) -> Iterator[tuple[str, str, bool]]:
     """Backend, dtype, and whether it is asked to be deterministic."""
     for name in available_backends(device):
-        for dtype in BACKENDS[name][1]:
+        for dtype in BACKENDS[name][1][:1] if toy else BACKENDS[name][1]:
             yield name, dtype, False
     if backward:
         yield "triton", "bfloat16", True
@@ -163,8 +163,8 @@ def _speed(
 
     on_gpu = device.startswith("cuda")
     with torch.set_grad_enabled(backward):
-        work()
         if on_gpu:
+            work()  # compiles
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
             before = torch.cuda.memory_allocated()
