@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mmtaformer.models.layers.recomputation import recomputed
 from mmtaformer.ops import spatio_temporal_deformable_attention, triton_attention
 from mmtaformer.utils.errors import DataError
 
@@ -345,3 +346,25 @@ def test_too_large_for_one_launch(monkeypatch):
     monkeypatch.setattr(triton_attention, "_LARGEST_FRAME", 10)
     with pytest.raises(DataError, match="use smaller images"):
         triton(case)
+
+
+def test_recomputation_keeps_what_was_sampled(monkeypatch):
+    from mmtaformer.ops import triton_kernels
+
+    kernel, launches = triton_kernels.forward_kernel, []
+
+    class Counted:
+        def __getitem__(self, grid):
+            launches.append(grid)
+            return kernel[grid]
+
+    monkeypatch.setattr(triton_kernels, "forward_kernel", Counted())
+    case = on_device(make_small(torch.float32, value_frames=1)).with_grad()
+
+    def function(value: Tensor) -> Tensor:
+        return triton(case._replace(value=2 * value))
+
+    recomputed(function, case.value).sum().backward()
+    assert len(launches) == 1
+    expected = torch.autograd.grad(function(case.value).sum(), case.value)[0]
+    torch.testing.assert_close(case.value.grad, expected)
