@@ -28,10 +28,8 @@ FLOAT32_TENSORS = {"references", "log_sums", "fixed_point_scale", "grad_referenc
 VARIANTS = (
     ("fp32", 32, 4, 2),
     ("bf16", 32, 4, 2),
-    ("bf16", 32, 1, 2),
     ("bf16", 32, 1, 4),
     ("fp16", 64, 4, 2),
-    ("bf16", 8, 1, 2),
 )
 
 
