@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from ..utils.errors import DataError
+
 # The loops over elements advance by the size of the grid, at most 2 ** 21 threads,
 # before they compare: the 32-bit index must not overflow then.
 _LARGEST_SIZE = 2**31 - 2**22
@@ -151,7 +153,7 @@ def _parts(*tensors: Tensor) -> Iterator[tuple[Tensor, ...]]:
     largest = max(tensor[:1].numel() for tensor in tensors)
     step = _LARGEST_SIZE // max(largest, 1)
     if step == 0:
-        raise ValueError(
+        raise DataError(
             f"One frame has a tensor of {largest} elements, more than the 32-bit "
             "indices of mmcv's CUDA kernel reach; use smaller images."
         )

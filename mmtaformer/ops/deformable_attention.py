@@ -4,7 +4,13 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from . import cpu_attention, cpu_library, cuda_attention
+from . import (
+    cpu_attention,
+    cuda_attention,
+    grid_sample_attention,
+    triton_attention,
+)
+from .backends import choose_backend
 from .composed_attention import composed_attention
 
 
@@ -25,10 +31,10 @@ def spatio_temporal_deformable_attention(
     query with no such frame gets exactly zero. Sampling is bilinear, zero outside the
     map, pixel centres at half integers, as in mmcv's ``multi_scale_deformable_attn``.
 
-    One backend per device: kernels in C++ on the CPU, mmcv's kernel on CUDA, mmcv's
-    PyTorch function elsewhere and on a CPU without a compiler. All compute in float32,
-    or in float64 if a tensor has it. Under many queries the CPU copies ``value``,
-    unless it is the transpose of a contiguous (B, Tv, M, S, D).
+    :mod:`mmtaformer.ops.backends` says what computes it. All backends compute in
+    float32, or in float64 if a tensor has it; ``triton`` alone reads half precision as
+    it is. Under many queries the CPU copies ``value``, unless it is the transpose of a
+    contiguous (B, Tv, M, S, D).
 
     Args:
         value: (B, Tv, S, M, D), projected values; S = sum of H_l * W_l, levels
@@ -47,17 +53,18 @@ def spatio_temporal_deformable_attention(
 
     Raises:
         ValueError: If shapes, devices or dtypes contradict each other.
+        UsageError: If a backend is named that cannot compute with these tensors.
     """
     shapes = [(int(height), int(width)) for height, width in spatial_shapes]
     tensors = (value, reference_points, sampling_offsets, attention_logits)
     _check(*tensors, shapes, relative_frames)
-    if value.device.type == "cpu" and cpu_library.is_available():
-        return cpu_attention.attention(
-            *tensors,
-            [size for shape in shapes for size in shape],
-            list(relative_frames),
-            first_frame,
-        )
+    backend = choose_backend(*tensors)
+    if backend in ("cpu", "triton"):
+        sizes = [size for shape in shapes for size in shape]
+        arguments = (*tensors, sizes, list(relative_frames), first_frame)
+        if backend == "cpu":
+            return cpu_attention.attention(*arguments)
+        return triton_attention.attention(*arguments)[0]
     return composed_attention(
         value,
         shapes,
@@ -67,21 +74,8 @@ def spatio_temporal_deformable_attention(
         relative_frames,
         first_frame,
         cuda_attention.multi_scale_attention
-        if value.device.type == "cuda"
-        else _pytorch_attention,
-    )
-
-
-def _pytorch_attention(
-    value: Tensor,
-    spatial_shapes: Sequence[tuple[int, int]],
-    sampling_locations: Tensor,
-    attention_weights: Tensor,
-) -> Tensor:
-    from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
-
-    return multi_scale_deformable_attn_pytorch(
-        value, spatial_shapes, sampling_locations, attention_weights
+        if backend == "mmcv"
+        else grid_sample_attention.multi_scale_attention,
     )
 
 

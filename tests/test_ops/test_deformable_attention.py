@@ -4,7 +4,7 @@ import torch
 from mmtaformer.ops import spatio_temporal_deformable_attention
 from mmtaformer.ops.composed_attention import composed_attention
 from mmtaformer.ops.cpu_attention import attention
-from mmtaformer.ops.deformable_attention import _pytorch_attention
+from mmtaformer.ops.grid_sample_attention import multi_scale_attention
 
 from .attention_cases import Case, attention_by_loops, attention_by_mmcv, make_case
 
@@ -26,7 +26,7 @@ CASES = {
 }
 BACKENDS = {
     "fused": spatio_temporal_deformable_attention,
-    "composed": lambda *case: composed_attention(*case, _pytorch_attention),
+    "composed": lambda *case: composed_attention(*case, multi_scale_attention),
 }
 
 

@@ -84,38 +84,64 @@ def video_sample(num_frames: int, size: tuple[int, int], num_instances: int):
     return sample
 
 
-def inference_work(model: str, frames: int, size, device: str, dtype: str) -> Callable:
+def compile_parts(network: torch.nn.Module) -> None:
+    """Have `torch.compile` make one graph each of encoder and decoder, when called."""
+    network.encoder.compile()
+    network.decoder.compile()
+
+
+def inference_work(
+    model: str, frames: int, size, device: str, dtype: str, compiled: bool = False
+) -> Callable:
     """Prediction of one whole video."""
     network = MODELS.build(load_config(model).model).to(device).eval()
+    if compiled:
+        compile_parts(network)
     video = torch.randn(1, frames, 3, *size, device=device)
     half = dtype != "float32"
 
     @torch.no_grad()
     def work() -> None:
-        with torch.autocast(device, getattr(torch, dtype), enabled=half):
+        with torch.autocast(
+            torch.device(device).type, getattr(torch, dtype), enabled=half
+        ):
             network.predict(video, [video_sample(frames, size, 0)])
 
     return work
 
 
 def train_work(
-    model: str, frames: int, size, device: str, dtype: str, recompute: bool = False
+    model: str,
+    frames: int,
+    size,
+    device: str,
+    dtype: str,
+    recompute: bool = False,
+    recompute_backbone: bool = True,
+    clips: int = 1,
+    instances: int = 4,
+    compiled: bool = False,
 ) -> Callable:
-    """One training step on one clip with four instances."""
+    """One training step on clips with some instances each."""
     config = load_config(model)
     if recompute:
-        for part in (config.model.backbone, config.model.encoder, config.model.decoder):
-            part.with_cp = True
+        config.model.encoder.with_cp = config.model.decoder.with_cp = True
+        config.model.backbone.with_cp = recompute_backbone
     if model == "mask2former":
         config.model.track_head.num_frames = frames
     network = MODELS.build(config.model).to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
-    clip = torch.randn(1, frames, 3, *size, device=device)
+    if compiled:
+        compile_parts(network)
+    batch = torch.randn(clips, frames, 3, *size, device=device)
+    samples = [video_sample(frames, size, instances) for _ in range(clips)]
     half = dtype != "float32"
 
     def work() -> None:
-        with torch.autocast(device, getattr(torch, dtype), enabled=half):
-            losses = network.loss(clip, [video_sample(frames, size, 4)])
+        with torch.autocast(
+            torch.device(device).type, getattr(torch, dtype), enabled=half
+        ):
+            losses = network.loss(batch, samples)
             total = network.parse_losses(losses)[0]
         optimizer.zero_grad()
         total.backward()

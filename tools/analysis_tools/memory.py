@@ -29,7 +29,7 @@ from torch.utils._pytree import tree_iter
 
 from mmtaformer.models.heads import taformer_head
 from mmtaformer.models.heads.clip_targets import ClipTargets
-from mmtaformer.ops import cuda_attention, deformable_attention
+from mmtaformer.ops import set_attention_backend
 from mmtaformer.utils.launch import friendly_errors, require_file
 from mmtaformer.utils.param_count import build_skeleton
 
@@ -102,7 +102,6 @@ def as_on_cuda(num_instances: int) -> ExitStack:
         return repeat(clips, counts, output_size=len(clips) * num_instances)
 
     for owner, name, replacement in (
-        (deformable_attention, "_pytorch_attention", cuda_attention_of_meta),
         (torch.nn.functional, "scaled_dot_product_attention", efficient_attention),
         # Of a mask every element counts, so the pairs of a frame with itself do too.
         (torch.fx.experimental._config, "meta_nonzero_assume_all_nonzero", True),
@@ -117,12 +116,9 @@ def as_on_cuda(num_instances: int) -> ExitStack:
         (taformer_head, "encode_mask_results", lambda _: [{}] * MOST_INSTANCES),
     ):
         stack.enter_context(mock.patch.object(owner, name, replacement))
+    set_attention_backend("mmcv")  # the operator of CUDA devices saves other tensors
+    stack.callback(set_attention_backend, None)
     return stack
-
-
-def cuda_attention_of_meta(*args) -> Tensor:
-    """Mmcv's CUDA operator, which saves other tensors than the function for CPUs."""
-    return cuda_attention.multi_scale_attention(*args)
 
 
 def make_targets(sample, mask_size, device, stride=4) -> ClipTargets:

@@ -9,6 +9,7 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import xavier_init
 from torch import Tensor, nn
 
+from mmtaformer.ops import set_attention_backend
 from mmtaformer.utils.errors import UsageError
 
 from ..checks import require_positive, require_same
@@ -45,6 +46,8 @@ class TAFormer(BaseMOTModel):
         num_queries: Number of queries Q.
         num_feature_levels: Number of levels L; ``num_levels`` of the attentions follows
             it.
+        attention_backend: What computes every deformable attention of the process, see
+            :func:`mmtaformer.ops.set_attention_backend`.
         test_cfg: ``max_per_video`` (10), ``encode_masks`` (False: bool tensors; True:
             run-length encodings), ``frames_per_chunk`` (None: whole video at once)
             and ``return_embeddings`` (False; True: one vector per instance, by which
@@ -67,6 +70,7 @@ class TAFormer(BaseMOTModel):
         bbox_head: dict,
         num_queries: int = 300,
         num_feature_levels: int = 4,
+        attention_backend: str | None = None,
         test_cfg: dict | None = None,
         train_cfg: dict | None = None,
         data_preprocessor: dict | None = None,
@@ -76,6 +80,8 @@ class TAFormer(BaseMOTModel):
         require_positive(
             self, num_queries=num_queries, num_feature_levels=num_feature_levels
         )
+        if attention_backend is not None:
+            set_attention_backend(attention_backend)
         self.test_cfg = test_cfg or {}
         if self.test_cfg.get("frames_per_chunk") is not None:
             chunk = self.test_cfg["frames_per_chunk"]

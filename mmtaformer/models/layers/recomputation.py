@@ -12,15 +12,18 @@ from torch.utils.checkpoint import (
     create_selective_checkpoint_contexts,
 )
 
-import mmtaformer.ops  # noqa: F401  registers the operator
+import mmtaformer.ops  # noqa: F401  registers the operators
 
 # Sampling takes long and its result is small; it is its inputs, offsets and weights of
 # every sample, that fill the memory, and these are quickly computed again.
-_KEPT = torch.ops.mmtaformer.spatio_temporal_deformable_attention.default
+_KEPT = (
+    torch.ops.mmtaformer.spatio_temporal_deformable_attention.default,
+    torch.ops.mmtaformer.triton_deformable_attention.default,
+)
 
 
 def _policy(context: Any, operator: Any, *args: Any, **kwargs: Any) -> CheckpointPolicy:
-    if operator is _KEPT:
+    if operator in _KEPT:
         return CheckpointPolicy.MUST_SAVE
     return CheckpointPolicy.PREFER_RECOMPUTE
 
@@ -30,7 +33,7 @@ def recomputed(function: Callable, *args: Any, **kwargs: Any) -> Any:
 
     Args:
         function: What is called, a second time in the backward pass. Random numbers
-            are the same both times, and the fused operator of the CPU is not repeated.
+            are the same both times, and the fused operator is not repeated.
         args: Its arguments.
         kwargs: Its arguments by keyword.
     """
