@@ -42,14 +42,15 @@ test_pipeline = [
     dict(type="PackTrackInputs", default_meta_keys=meta_keys),
 ]
 train_dataloader = dict(
-    batch_size=4, dataset=dict(data_root=data_root, pipeline=train_pipeline)
+    batch_size=2, dataset=dict(data_root=data_root, pipeline=train_pipeline)
 )
 val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 val_evaluator = dict(ann_file=data_root + "val.json")
 test_evaluator = val_evaluator
 
-max_epochs = 10
-param_scheduler = [dict(_base_.param_scheduler[0], end=max_epochs)]
-train_cfg = dict(max_epochs=max_epochs, val_interval=max_epochs)
-auto_scale_lr = dict(base_batch_size=4)
+max_epochs = 12
+optim_wrapper = dict(optimizer=dict(lr=1.5e-3))
+param_scheduler = [dict(_base_.param_scheduler[0], eta_max=1.5e-3, end=max_epochs)]
+train_cfg = dict(max_epochs=max_epochs, val_interval=3)
+auto_scale_lr = dict(base_batch_size=2)
