@@ -1,7 +1,9 @@
 """A model from config and weights, and what it finds in a video."""
 
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import torch
 from mmdet.registry import MODELS
 from mmdet.structures import TrackDataSample
 from mmengine.config import Config
-from mmengine.logging import print_log
+from mmengine.logging import MMLogger, print_log
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from mmengine.runner import load_state_dict
@@ -62,7 +64,8 @@ def init_model(
     model = revert_sync_batchnorm(MODELS.build(cfg.model))
     classes = cfg.get("metainfo", {}).get("classes")
     if checkpoint is None:
-        model.init_weights()
+        with _quiet():  # mmengine lists every parameter
+            model.init_weights()
         print_log("No checkpoint is given: weights are random.", "current", 30)
     else:
         classes = _load_weights(model, checkpoint) or classes
@@ -96,6 +99,18 @@ def best_device() -> torch.device:
         return torch.device("cuda")
     mps = getattr(torch.backends, "mps", None)
     return torch.device("mps" if mps and mps.is_available() else "cpu")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let mmengine's logger say nothing below a warning."""
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _load_config(config: ConfigType) -> tuple[Config, str | None]:

@@ -1,6 +1,6 @@
 """Where frames come from: files, folders, arrays, cameras and streams.
 
-Every source is an iterator of :class:`Frame` that decodes one frame at a time. The
+Every source is an iterator of :class:`~mmtaformer.apis.frame.Frame` that decodes one frame at a time. The
 images are BGR, as everywhere in OpenMMLab.
 """
 
@@ -8,7 +8,6 @@ import glob
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,24 +16,10 @@ import numpy as np
 
 from mmtaformer.utils.errors import DataError, UsageError
 
+from .frame import Frame
 from .video_file import VideoFile
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".ppm")
-
-
-@dataclass(frozen=True)
-class Frame:
-    """One frame of a source.
-
-    Attributes:
-        image: BGR, uint8, (H, W, 3).
-        time: Seconds since the start of the source.
-        name: File name of an image; None for frames that have none.
-    """
-
-    image: np.ndarray
-    time: float
-    name: str | None = None
 
 
 class Source(Protocol):

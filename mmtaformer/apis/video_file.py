@@ -5,15 +5,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from mmengine.logging import print_log
 
 from mmtaformer.utils.errors import DataError
 
-if TYPE_CHECKING:
-    from .sources import Frame
+from .frame import Frame
 
 
 class VideoFile:
@@ -41,9 +40,7 @@ class VideoFile:
             if self.num_frames is None and self.fps and container.duration:
                 self.num_frames = round(container.duration / 1e6 * self.fps)
 
-    def __iter__(self) -> Iterator["Frame"]:
-        from .sources import Frame
-
+    def __iter__(self) -> Iterator[Frame]:
         count, size, first_time = 0, None, 0.0
         with self._open() as (container, stream):
             stream.thread_type = "AUTO"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmdet.registry import HOOKS, VISUALIZERS
+from mmdet.registry import HOOKS
 from mmengine.dist import get_dist_info
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
@@ -141,7 +141,7 @@ class VideoVisualizationHook(Hook):
 
         visualizer = getattr(runner, "visualizer", None)
         if not isinstance(visualizer, TrackVisualizer):
-            visualizer = VISUALIZERS.build(dict(type="TrackVisualizer"))
+            visualizer = TrackVisualizer()
         if self.scale is not None:
             visualizer.scale = self.scale
         return visualizer
