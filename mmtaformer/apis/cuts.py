@@ -10,22 +10,29 @@ _BINS = (16, 8)  # hue, saturation
 class ShotDetector:
     """Finds the first frame of each shot by how much the picture changes.
 
-    A frame starts a shot if both its colours and its thumbnail differ from the frame
-    before, and by far more than the frames before it did: fast motion changes the
-    thumbnail, a flash or a change of exposure the brightness, a cut all of it.
+    A frame starts a shot if its colours and its thumbnail differ from the frame before,
+    by far more than the frames before it did, and the thumbnails do not resemble each
+    other but for their brightness: fast motion changes the thumbnail, a flash the
+    brightness, a cut all of it.
 
     Args:
         color_thr: Least distance of the colour histograms, from 0 to 1.
         picture_thr: Least mean difference of the thumbnails, from 0 to 1.
         ratio: Least ratio of this difference to its running mean.
+        resemblance: Correlation of the thumbnails from which on it is no cut.
     """
 
     def __init__(
-        self, color_thr: float = 0.3, picture_thr: float = 0.08, ratio: float = 3.0
+        self,
+        color_thr: float = 0.3,
+        picture_thr: float = 0.08,
+        ratio: float = 3.0,
+        resemblance: float = 0.7,
     ) -> None:
         self.color_thr = color_thr
         self.picture_thr = picture_thr
         self.ratio = ratio
+        self.resemblance = resemblance
         self._last: tuple[np.ndarray, np.ndarray] | None = None
         self._usual = 0.0
 
@@ -46,10 +53,18 @@ class ShotDetector:
             colors >= self.color_thr
             and change >= self.picture_thr
             and change >= self.ratio * self._usual
+            and _correlation(self._last[0], last[0]) < self.resemblance
         )
         if not cut:  # the change at a cut says nothing about motion
             self._usual += 0.2 * (change - self._usual)
         return cut
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Correlation of the pixels of two pictures; 0 if one is of one colour."""
+    a, b = first - first.mean(), second - second.mean()
+    scale = float(np.sqrt((a * a).mean() * (b * b).mean()))
+    return float((a * b).mean()) / scale if scale else 0.0
 
 
 def _histogram(image: np.ndarray) -> np.ndarray:

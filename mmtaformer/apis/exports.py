@@ -76,7 +76,9 @@ def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
                 "iscrowd": 0,
                 "segmentations": list(track.masks),
                 "areas": [rle and int(mask_utils.area(rle)) for rle in track.masks],
-                "bboxes": [rle and mask_utils.toBbox(rle).tolist() for rle in track.masks],
+                "bboxes": [
+                    rle and mask_utils.toBbox(rle).tolist() for rle in track.masks
+                ],
             }
             for number, track in enumerate(result.shown, start=1)
         ],
@@ -88,9 +90,8 @@ def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
 def dataframe(result: "VideoTracks") -> Any:
     """One row per track and frame; see :meth:`VideoTracks.to_dataframe`."""
     pandas = require("pandas", "to_dataframe()")
-    columns = (
-        "frame time track_id class score visible x1 y1 x2 y2 area".split()
-    )
+    columns = ["frame", "time", "track_id", "class", "score", "visible"]
+    columns += ["x1", "y1", "x2", "y2", "area"]
     rows = []
     for track in result.tracks:
         for t, rle in enumerate(track.masks):

@@ -102,11 +102,11 @@ def build_pipeline(cfg: Any) -> FramePipeline:
 
 def _take_frames(pipeline: Sequence[dict]) -> list[dict]:
     """The same transforms, with frames taken instead of loaded; no ground truth."""
-    taking = []
+    taking: list[dict] = []
     for transform in pipeline:
         name = str(transform["type"]).rpartition(".")[-1]
         if name in ("LoadFrame", "LoadImageFromFile"):
-            taking.append(dict(type="TakeFrame"))
+            taking.append({"type": "TakeFrame"})
         elif "transforms" in transform:
             inner = _take_frames(transform["transforms"])
             taking.append({**transform, "transforms": inner})

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from .checkpoints import read_weights
 from .frame_pipeline import build_pipeline
 from .zoo import find_model
 
-ConfigType = str | os.PathLike[str] | Config
+ConfigType: TypeAlias = "str | os.PathLike[str] | Config"
 
 
 def init_model(
@@ -61,12 +61,14 @@ def init_model(
     # The checkpoint, or chance, fills the backbone as well: nothing is downloaded.
     if cfg.model.get("backbone", {}).get("init_cfg") is not None:
         cfg.model.backbone.init_cfg = None
-    model = revert_sync_batchnorm(MODELS.build(cfg.model))
+    model: Any = revert_sync_batchnorm(MODELS.build(cfg.model))
     classes = cfg.get("metainfo", {}).get("classes")
     if checkpoint is None:
         with _quiet():  # mmengine lists every parameter
             model.init_weights()
-        print_log("No checkpoint is given: weights are random.", "current", 30)
+        print_log(
+            "No checkpoint is given: weights are random.", "current", logging.WARNING
+        )
     else:
         classes = _load_weights(model, checkpoint) or classes
     model.cfg = cfg
@@ -89,8 +91,9 @@ def inference_video(model: nn.Module, frames: Iterable[np.ndarray]) -> TrackData
         DataError: If there are no frames, or they differ in size.
     """
     batch = build_pipeline(model.cfg)(frames)
+    detector: Any = model  # a BaseModel, whose step is not a tensor to mypy
     with torch.no_grad():
-        return model.test_step(batch)[0]
+        return detector.test_step(batch)[0]
 
 
 def best_device() -> torch.device:

@@ -71,7 +71,7 @@ class VISInferencer(BaseInferencer):
         place = next(self.model.parameters()).device
         print_log(f"The model runs on {place}.", "current")
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         inputs: Any,
         *,
@@ -150,7 +150,14 @@ class VISInferencer(BaseInferencer):
         for source in self._sources(inputs if batch else [inputs]):
             part = SampledSource(source, start, end, stride, fps)
             result = self._track(
-                part, options, folder, pred_score_thr, trail, no_save_vis, resume, visible
+                part,
+                options,
+                folder,
+                pred_score_thr,
+                trail,
+                no_save_vis,
+                resume,
+                visible,
             )
             self._save(result, folder, trail, no_save_vis, no_save_pred)
             if print_result:
@@ -185,7 +192,7 @@ class VISInferencer(BaseInferencer):
         """The frames of a result with its tracks drawn on them, one by one."""
         return preds.draw(**kwargs)
 
-    def postprocess(self, preds: VideoTracks, *args: Any, **kwargs: Any) -> dict:  # type: ignore[override]
+    def postprocess(self, preds: VideoTracks, *args: Any, **kwargs: Any) -> dict:
         """What mmdet's inferencers return: ``predictions`` in the official format."""
         return {"predictions": preds.to_json(), "visualization": None}
 
@@ -279,10 +286,10 @@ class VISInferencer(BaseInferencer):
         for item in inputs:
             source = open_source(item)
             name, number = source.name, 1
-            while source.name in taken:
-                source.name, number = f"{name}_{number}", number + 1
-            taken.add(source.name)
-            yield source
+            while name in taken:
+                name, number = f"{source.name}_{number}", number + 1
+            taken.add(name)
+            yield open_source(item, name)
 
     def _run(self, source: Source, options: TrackingOptions) -> dict[str, Any]:
         """What the instances of a clip depend on."""
@@ -303,7 +310,7 @@ class VISInferencer(BaseInferencer):
         path, weights = find_model(model)
         return Config.fromfile(path), weights
 
-    def _init_model(  # type: ignore[override]
+    def _init_model(
         self, cfg: Config, weights: str | None, device: str = "cpu"
     ) -> nn.Module:
         if not cfg:
@@ -319,13 +326,13 @@ class VISInferencer(BaseInferencer):
             cfg.model.test_cfg.return_embeddings = True
         return init_model(cfg, weights, device)
 
-    def _init_pipeline(self, cfg: Config | ConfigDict) -> FramePipeline:  # type: ignore[override]
+    def _init_pipeline(self, cfg: Config | ConfigDict) -> FramePipeline:
         return build_pipeline(cfg)
 
-    def _init_collate(self, cfg: Config | ConfigDict) -> Any:  # type: ignore[override]
+    def _init_collate(self, cfg: Config | ConfigDict) -> Any:
         return pseudo_collate  # FramePipeline does it
 
-    def _init_visualizer(self, cfg: Config | ConfigDict) -> TrackVisualizer:  # type: ignore[override]
+    def _init_visualizer(self, cfg: Config | ConfigDict) -> TrackVisualizer:
         return TrackVisualizer(trail=0)
 
 

@@ -45,9 +45,9 @@ class ClipJournal:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if resume and self.path.is_file():
             self._read(header)
-            self._file: TextIO = open(self.path, "a")
+            self._file: TextIO = self.path.open("a")
         else:
-            self._file = open(self.path, "w")
+            self._file = self.path.open("w")
             self._write(header)
 
     def __call__(self, frames: Sequence[Any], first: int) -> ClipInstances:

@@ -5,7 +5,6 @@ from typing import Any
 
 import psutil
 import torch
-from torch import nn
 
 _FLOAT = 4  # bytes
 # Beside tokens and frames: queries of all layers, boxes, run-length masks.
@@ -15,7 +14,7 @@ _SHARE = 0.8
 
 
 def whole_video_bytes(
-    model: nn.Module,
+    model: Any,
     num_frames: int,
     image_size: tuple[int, int],
     output_size: tuple[int, int],
@@ -78,5 +77,7 @@ def _free_in_container(default: int) -> int:
 
 def _inactive(stat: Path) -> int:
     """Bytes of files that the kernel gives back when they are needed."""
-    values: dict[str, Any] = dict(line.split() for line in stat.read_text().splitlines())
+    values: dict[str, Any] = dict(
+        line.split() for line in stat.read_text().splitlines()
+    )
     return int(values.get("inactive_file", 0))

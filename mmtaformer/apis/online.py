@@ -113,7 +113,9 @@ class OnlineTracker:
         if self.clip_length is None:
             return False
         beyond_first = self.num_frames - self._shot_start - self.clip_length
-        return beyond_first >= 0 and beyond_first % (self.clip_length - self.overlap) == 0
+        return (
+            beyond_first >= 0 and beyond_first % (self.clip_length - self.overlap) == 0
+        )
 
     def _end_shot(self) -> list[list[FrameTrack]]:
         covered = self._shot_start if self._last is None else self._last.clip.end

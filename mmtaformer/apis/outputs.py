@@ -126,7 +126,9 @@ def html(result: "VideoTracks") -> str:
         write_video(clip, pictures, result.info.fps)
         encoded = base64.b64encode(clip.read_bytes()).decode()
     video = (
-        '<video controls loop muted src="data:video/mp4;base64,' + encoded + '"></video>'
+        '<video controls loop muted src="data:video/mp4;base64,'
+        + encoded
+        + '"></video>'
     )
     return text + video + table
 
@@ -138,7 +140,9 @@ def _complete_folder(path: Path) -> Iterator[Path]:
     A folder of that name is replaced if it holds nothing but what was written here
     before: images, and folders of images.
     """
-    if path.exists() and any(p.suffix not in ("", ".png", ".jpg") for p in path.rglob("*")):
+    if path.exists() and any(
+        p.suffix not in ("", ".png", ".jpg") for p in path.rglob("*")
+    ):
         raise UsageError(f"{path} exists and holds other files; choose another folder.")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))

@@ -1,11 +1,12 @@
 """Where frames come from: files, folders, arrays, cameras and streams.
 
-Every source is an iterator of :class:`~mmtaformer.apis.frame.Frame` that decodes one frame at a time. The
-images are BGR, as everywhere in OpenMMLab.
+Every source yields frames and decodes one at a time. The images are BGR, as everywhere
+in OpenMMLab.
 """
 
 import glob
 import itertools
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -32,10 +33,17 @@ class Source(Protocol):
         repeatable: Whether the frames can be read again.
     """
 
-    name: str
-    num_frames: int | None
-    fps: float | None
-    repeatable: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def num_frames(self) -> int | None: ...
+
+    @property
+    def fps(self) -> float | None: ...
+
+    @property
+    def repeatable(self) -> bool: ...
 
     def __iter__(self) -> Iterator[Frame]: ...
 
@@ -199,7 +207,7 @@ class SampledSource:
             return count
         seconds = min(count / full, self.end or np.inf) - self.start
         used = seconds * min(self.rate or full, full)
-        return max(0, round(used / self.stride))
+        return max(0, math.ceil(used / self.stride - 1e-6))
 
     def __iter__(self) -> Iterator[Frame]:
         kept = itertools.islice(self._at_rate(), 0, None, self.stride)
@@ -299,7 +307,9 @@ def _open_path(path: str) -> Any:
 
 def _images(names: Iterable[str]) -> list[str]:
     """Image files in order of their names, numbers in them by value."""
-    return sorted((n for n in names if n.lower().endswith(IMAGE_SUFFIXES)), key=_natural)
+    return sorted(
+        (n for n in names if n.lower().endswith(IMAGE_SUFFIXES)), key=_natural
+    )
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:

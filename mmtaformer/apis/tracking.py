@@ -1,6 +1,7 @@
 """From frames to tracks, in whole-video or online mode."""
 
 import itertools
+import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -31,8 +32,8 @@ class TrackingOptions:
     """How a video is tracked.
 
     Attributes:
-        mode: ``whole``: all frames of a shot at once, as in the paper; ``online``: clips
-            that overlap, for any length; ``auto``: whole if it fits into memory.
+        mode: ``whole``: all frames of a shot at once, as in the paper; ``online``:
+            clips that overlap, for any length; ``auto``: whole if it fits into memory.
         clip_length: Frames of a clip of online mode.
         overlap: Frames that two neighbouring clips share.
         detect_cuts: Whether tracks end where the video is cut.
@@ -116,7 +117,7 @@ class TrackStream:
 
 
 def make_predict(
-    model: nn.Module, pipeline: FramePipeline, options: TrackingOptions
+    model: Any, pipeline: FramePipeline, options: TrackingOptions
 ) -> PredictClip:
     """The function that finds the instances of a clip of prepared frames."""
     device = next(model.parameters()).device.type
@@ -208,13 +209,10 @@ def choose_mode(
     enough = fits(needed, free)
     mode = "whole" if enough or options.mode == "whole" else "online"
     print_log(
-        f"{source.name}: {source.num_frames} frames need {needed / 1e9:.1f} GB at once, "
-        f"{free / 1e9:.1f} GB are free: {mode}-video mode."
-        if mode == "whole"
-        else f"{source.name}: {source.num_frames} frames need {needed / 1e9:.1f} GB at "
-        f"once, but only {free / 1e9:.1f} GB are free: online mode.",
+        f"{source.name}: {source.num_frames} frames at once need {needed / 1e9:.1f} GB; "
+        f"{free / 1e9:.1f} GB are free. The mode is {mode}.",
         "current",
-        30 if not enough else 20,
+        logging.INFO if enough else logging.WARNING,
     )
     return mode
 

@@ -1,6 +1,7 @@
 """Reading of video files, through PyAV."""
 
 import errno
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -84,10 +85,10 @@ class VideoFile:
 
     def _warn_of_end(self, count: int, reason: str) -> None:
         print_log(
-            f"{self.path} ends early, after {count} frames ({reason}); results go up to "
-            "there.",
+            f"{self.path} ends early, after {count} frames ({reason}); results go up "
+            "to there.",
             logger="current",
-            level=30,
+            level=logging.WARNING,
         )
 
     @contextmanager

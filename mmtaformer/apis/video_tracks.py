@@ -168,9 +168,7 @@ class VideoTracks:
         for _, frame in zip(self.info.times, self.source, strict=False):
             yield frame.image[..., ::-1]
 
-    def draw(
-        self, trail: int = 0, scale: float | None = None
-    ) -> Iterator[np.ndarray]:
+    def draw(self, trail: int = 0, scale: float | None = None) -> Iterator[np.ndarray]:
         """The frames with the shown tracks drawn on them; see :meth:`save_video`."""
         visualizer = TrackVisualizer(trail=trail, scale=scale)
         return visualizer.draw_frames(self.frames(), self.shown)

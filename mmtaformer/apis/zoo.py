@@ -33,7 +33,9 @@ def find_model(name: str) -> tuple[Path, str | None]:
     configs = _configs(root)
     if name not in configs:
         close = difflib.get_close_matches(name, configs, 1)
-        hint = f"did you mean {close[0]}?" if close else "list_models() gives the names."
+        hint = (
+            f"did you mean {close[0]}?" if close else "list_models() gives the names."
+        )
         raise UsageError(f"there is neither a file nor a model {name}; {hint}")
     return configs[name], _bundled(root, name)
 
@@ -53,7 +55,7 @@ def list_models(with_weights: bool = True) -> list[str]:
 
 
 def _root() -> Path:
-    """The folder with ``configs`` and ``demo``: a clone, or what the wheel installed."""
+    """The folder of ``configs`` and ``demo``: a clone, or a part of the package."""
     package = Path(__file__).resolve().parents[1]
     clone = package.parent
     return clone if (clone / "configs").is_dir() else package / ".mim"

@@ -96,7 +96,9 @@ def _write_container(
 def _write_gif(path: Path, frames: Iterable[np.ndarray], fps: float) -> None:
     from PIL import Image
 
-    pictures = (Image.fromarray(f).quantize(128, dither=Image.Dither.NONE) for f in frames)
+    pictures = (
+        Image.fromarray(f).quantize(128, dither=Image.Dither.NONE) for f in frames
+    )
     first = next(pictures)
     first.save(
         path, save_all=True, append_images=pictures, duration=round(1000 / fps), loop=0
