@@ -33,7 +33,9 @@ A, B, NONE = rectangle(2, 2), rectangle(30, 20), rectangle(-90, 0)
 
 
 def test_classes_of_one_query_become_votes_of_one_instance():
-    frames = samples([[A, A]] * 2 + [[B, B]], [0.5, 0.7, 0.6], [3, 1, 2], [7.0, 7.0, 8.0])
+    frames = samples(
+        [[A, A]] * 2 + [[B, B]], [0.5, 0.7, 0.6], [3, 1, 2], [7.0, 7.0, 8.0]
+    )
     clip = clip_instances(frames, first=4)
     assert [dict(v) for v in clip.votes] == [
         {1: np.float32(0.7), 3: 0.5},
@@ -62,7 +64,9 @@ def test_instances_without_any_mask_are_left_out():
 
 
 def test_embeddings_follow_their_instance():
-    frames = samples([[A], [B]], [0.2, 0.9], [0, 1], embeddings=[[1.0, 0.0], [0.0, 1.0]])
+    frames = samples(
+        [[A], [B]], [0.2, 0.9], [0, 1], embeddings=[[1.0, 0.0], [0.0, 1.0]]
+    )
     clip = clip_instances(frames)
     assert clip.label(0) == 1
     assert clip.embeddings.tolist() == [[0.0, 1.0], [1.0, 0.0]]

@@ -28,7 +28,10 @@ def test_none_inside_moving_videos():
 
 def test_none_at_a_flash_in_fast_noise_or_in_a_fade():
     frames = synthetic(3)
-    flash = [f if t != 5 else np.minimum(f.astype(int) + 90, 255) for t, f in enumerate(frames)]
+    flash = [
+        f if t != 5 else np.minimum(f.astype(int) + 90, 255)
+        for t, f in enumerate(frames)
+    ]
     fade = [f * (1 - t / 12) for t, f in enumerate(frames)]
     noise = np.random.default_rng(0).integers(0, 255, (12, 64, 96, 3))
     for video in (flash, fade, noise):

@@ -52,7 +52,9 @@ def test_the_assignment_is_the_best_of_all():
         ious = [[(a & b).sum() / (a | b).sum() for b in after] for a in before]
         best = max(
             itertools.permutations(range(4)),
-            key=lambda order: sum(ious[row][column] for row, column in enumerate(order)),
+            key=lambda order: sum(
+                ious[row][column] for row, column in enumerate(order)
+            ),
         )
         total = sum(ious[row][column] for row, column in enumerate(best))
         linked = sum(ious[track][i] for i, track in enumerate(found) if track < 4)

@@ -39,7 +39,9 @@ def ids_of(results, world, index):
 
 
 @pytest.mark.parametrize("count", [1, 4, 5, 6, 8, 9, 23, 40])
-@pytest.mark.parametrize(("clip_length", "overlap"), [(5, 2), (5, 1), (4, 3), (None, 0)])
+@pytest.mark.parametrize(
+    ("clip_length", "overlap"), [(5, 2), (5, 1), (4, 3), (None, 0)]
+)
 def test_every_object_has_one_track_in_every_frame(count, clip_length, overlap):
     world = World([moving(2, 2), moving(50, 20, -1), moving(5, 35)])
     results, _, _ = track(world, count, clip_length=clip_length, overlap=overlap)
@@ -77,7 +79,9 @@ def test_tracks_end_at_a_cut():
 
 
 def test_object_that_enters_and_one_that_leaves():
-    world = World([moving(2, 2, visible=range(9)), moving(30, 20, visible=range(6, 30))])
+    world = World(
+        [moving(2, 2, visible=range(9)), moving(30, 20, visible=range(6, 30))]
+    )
     results, _, linker = track(world, 30, clip_length=5, overlap=2)
     assert ids_of(results, world, 0) == [0] * 9 + [None] * 21
     assert ids_of(results, world, 1) == [None] * 6 + [1] * 24
@@ -89,7 +93,10 @@ def test_masks_come_from_the_clip_in_which_a_frame_is_further_inside():
         """Masks one pixel larger for each frame nearer to the end of the clip."""
 
         def masks(self, index, first, count):
-            return [encode(rectangle(5, 5, 10 + t - first, 8)) for t in range(first, first + count)]
+            return [
+                encode(rectangle(5, 5, 10 + t - first, 8))
+                for t in range(first, first + count)
+            ]
 
     results, _, _ = track(Blurred([moving(5, 5)]), 8, clip_length=5, overlap=2)
     widths = [r[0].box[2] - r[0].box[0] for r in results]

@@ -190,7 +190,9 @@ def test_sound_without_pictures(tmp_path):
     path = tmp_path / "sound.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream("aac", rate=44100)
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), "fltp", "mono")
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), "fltp", "mono"
+        )
         frame.sample_rate = 44100
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -200,7 +202,9 @@ def test_sound_without_pictures(tmp_path):
 
 def test_unknown_codec(tmp_path):
     """The four letters of the codec are overwritten: no decoder has this name."""
-    path = write_clip(tmp_path / "odd.avi", numbered_frames(3), codec="mjpeg", pix_fmt="yuvj420p")
+    path = write_clip(
+        tmp_path / "odd.avi", numbered_frames(3), codec="mjpeg", pix_fmt="yuvj420p"
+    )
     path.write_bytes(path.read_bytes().replace(b"MJPG", b"ZZ9Z"))
     with pytest.raises(DataError, match="codec of .*odd.avi is unknown"):
         list(open_source(path))
