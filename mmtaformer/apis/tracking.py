@@ -209,8 +209,8 @@ def choose_mode(
     enough = fits(needed, free)
     mode = "whole" if enough or options.mode == "whole" else "online"
     print_log(
-        f"{source.name}: {source.num_frames} frames at once need {needed / 1e9:.1f} GB; "
-        f"{free / 1e9:.1f} GB are free. The mode is {mode}.",
+        f"{source.name}: {source.num_frames} frames at once need "
+        f"{needed / 1e9:.1f} GB; {free / 1e9:.1f} GB are free. The mode is {mode}.",
         "current",
         logging.INFO if enough else logging.WARNING,
     )

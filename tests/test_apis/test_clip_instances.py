@@ -51,7 +51,7 @@ def test_classes_of_one_query_become_votes_of_one_instance():
 def test_overlap_over_the_whole_clip_suppresses():
     near = rectangle(3, 2)
     frames = samples([[A, A], [near, near], [near, B]], [0.9, 0.8, 0.7], [0, 1, 2])
-    assert [c for c in map(clip_instances(frames).label, range(2))] == [0, 2]
+    assert list(map(clip_instances(frames).label, range(2))) == [0, 2]
     assert len(clip_instances(frames, nms_thr=0.9)) == 3
     assert len(clip_instances(frames, nms_thr=None)) == 3
 
