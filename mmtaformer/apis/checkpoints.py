@@ -1,6 +1,7 @@
 """Reading of weights, whatever file they are in."""
 
 import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -47,4 +48,7 @@ def _read(path: str) -> dict[str, Any]:
 
     allow_checkpoint_globals()
     forbid_arbitrary_pickles()
-    return CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    try:
+        return CheckpointLoader.load_checkpoint(path, map_location="cpu")
+    except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
+        raise DataError(f"{path} cannot be read as a checkpoint; is it whole?") from error

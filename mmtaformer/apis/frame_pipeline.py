@@ -65,8 +65,10 @@ class FramePipeline:
         """A batch of one clip, for ``model.test_step``.
 
         Raises:
-            DataError: If the frames differ in size.
+            DataError: If there are no frames, or they differ in size.
         """
+        if not frames:
+            raise DataError("there are no frames.")
         shapes = {frame.sample.ori_shape for frame in frames}
         if len(shapes) > 1:
             raise DataError(

@@ -146,7 +146,7 @@ def test_video_that_ends_early(video):
     assert found == list(range(len(found)))
 
 
-def test_announced_frames_that_are_missing_are_reported(tmp_path, capsys):
+def test_announced_frames_that_are_missing_are_reported(tmp_path, logged):
     """An mp4 whose index comes first keeps announcing what was cut off."""
     noise = np.random.default_rng(0).integers(0, 255, (20, *SIZE, 3), np.uint8)
     from mmtaformer.visualization import write_video
@@ -157,8 +157,7 @@ def test_announced_frames_that_are_missing_are_reported(tmp_path, capsys):
     path.write_bytes(content[: len(content) // 2])
     count = len(list(open_source(path)))
     assert 0 < count < 20
-    logged = "".join(capsys.readouterr())
-    assert f"early.mp4 ends early, after {count} frames" in logged
+    assert f"early.mp4 ends early, after {count} frames" in logged[0]
 
 
 def test_sources_that_cannot_be_read(tmp_path, folder):

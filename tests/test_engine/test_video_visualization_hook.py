@@ -56,7 +56,7 @@ class Replay(BaseModel):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(phase="test", as_rle=False, visualizer=None, **hook):
+    def run(phase="test", as_rle=False, visualizer=None, log_level="ERROR", **hook):
         ann_file = tmp_path / "gt.json"
         ann_file.write_text(json.dumps(toy.ground_truth()))
         loader = {
@@ -72,6 +72,7 @@ def run(tmp_path):
             default_scope="mmdet",
             custom_hooks=[{"type": "VideoVisualizationHook", **hook}],
             visualizer=visualizer,
+            log_level=log_level,
             experiment_name=f"{tmp_path.name}_{phase}_{as_rle}",
             **{
                 f"{phase}_dataloader": loader,
@@ -125,7 +126,7 @@ def test_draws_only_when_told_to(run, tmp_path):
 
 
 def test_it_says_how_many_are_shown(run, tmp_path, capsys):
-    run(out_dir=str(tmp_path / "out"), score_thr=0.95)
+    run(out_dir=str(tmp_path / "out"), score_thr=0.95, log_level="INFO")
     logged = "".join(capsys.readouterr())
     assert "0_clip0.mp4: 0 of 1 shown, best score 0.90" in logged
 
