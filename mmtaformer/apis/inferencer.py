@@ -356,9 +356,8 @@ def _with_progress(
     )
     with Progress(*columns, disable=not visible, transient=True) as progress:
         task = progress.add_task(f"{source.name}: frames", total=source.num_frames)
-        for item in stream:
-            progress.advance(task)
-            yield item
+        stream.frames = progress.track(stream.frames, task_id=task)
+        yield from stream
 
 
 @contextmanager
