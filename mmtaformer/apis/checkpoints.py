@@ -51,4 +51,6 @@ def _read(path: str) -> dict[str, Any]:
     try:
         return CheckpointLoader.load_checkpoint(path, map_location="cpu")
     except (pickle.UnpicklingError, EOFError, KeyError, RuntimeError) as error:
-        raise DataError(f"{path} cannot be read as a checkpoint; is it whole?") from error
+        raise DataError(
+            f"{path} cannot be read as a checkpoint; is it whole?"
+        ) from error

@@ -29,16 +29,14 @@ def drop_duplicates(
     Returns:
         The kept tracks, in the given order.
     """
-    if not tracks or not (one_class_per_query or nms_thr is not None):
-        return list(tracks)
-    thr = 1 - 1e-9 if nms_thr is None else nms_thr
-    ious = tube_ious([t.masks for t in tracks], [t.masks for t in tracks])
+    thr = np.inf if nms_thr is None else nms_thr
+    tubes = [track.masks for track in tracks]
+    ious = tube_ious(tubes, tubes)
     kept: list[int] = []
     for index in np.argsort([-(t.score or 0) for t in tracks], kind="stable"):
         better = ious[index, kept]
         same = better >= 1 - 1e-9
-        duplicate = (better > thr) & (one_class_per_query | ~same)
-        if not duplicate.any():
+        if not np.where(same, one_class_per_query, better > thr).any():
             kept.append(int(index))
     return [tracks[index] for index in sorted(kept)]
 

@@ -43,6 +43,9 @@ def write_model(
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.05 * torch.randn_like(parameter)
+        # Masks that are neither empty nor full.
+        controller = model.bbox_head.mask_head.controller[-1]
+        controller.bias.copy_(0.5 * torch.randn_like(controller.bias))
         for branch in model.bbox_head.cls_branches:  # scores around 0.6
             branch.bias.fill_(0.5)
     meta = {"dataset_meta": {"classes": classes}, "cfg": config.pretty_text}

@@ -37,7 +37,9 @@ def test_a_video_becomes_tracks(demo, files, video, tmp_path, capsys):
     model = [str(path) for path in files]
     demo.main([str(video), *model, "--out-dir", str(out), "--device", "cpu"])
     output = capsys.readouterr().out
-    assert "clip: 6 frames of 96 x 64 pixels" in output and "shown, best score" in output
+    assert (
+        "clip: 6 frames of 96 x 64 pixels" in output and "shown, best score" in output
+    )
     assert f"{out}/vis/clip.mp4 shows them" in output
     assert (out / "vis" / "clip.mp4").is_file()
     assert json.loads((out / "preds" / "clip.json").read_text())

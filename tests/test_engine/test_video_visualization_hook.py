@@ -150,7 +150,7 @@ def test_validation_goes_to_the_backends_of_the_visualizer(run, tmp_path):
             "scale": 2,
         },
     )
-    (picture,) = (tmp_path / "work").rglob("vis_image/val/video_0_0.png")
+    (picture,) = (tmp_path / "work").rglob("vis_image/val_video_0_0.png")
     assert cv2.imread(str(picture)).shape == (48, 80, 3)
     (video,) = (tmp_path / "work").rglob("videos/val_iter_0/*.mp4")
     assert video.name == "0_clip0.mp4" and read(video)[0].shape == (48, 80, 3)

@@ -87,7 +87,7 @@ def test_data_set_can_be_read_and_evaluated(tool, sequence):
         data_prefix={"img_path": "train/JPEGImages"},
         pipeline=[],
     )
-    assert dataset.metainfo["classes"] == ["nucleus"]
+    assert list(dataset.metainfo["classes"]) == ["nucleus"]
     assert [len(i["instances"]) for i in dataset[0]["images"]] == [2, 2, 2, 3, 3, 3]
     content = annotations(out / "train.json")
     results = [

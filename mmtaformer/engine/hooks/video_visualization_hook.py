@@ -82,7 +82,7 @@ class VideoVisualizationHook(Hook):
             picture = self._write_video(
                 root / f"val_iter_{runner.iter}", runner, sample, metainfo
             )
-            name = f"val/video_{sample.video_data_samples[0].video_id}"
+            name = f"val_video_{sample.video_data_samples[0].video_id}"
             runner.visualizer.add_image(name, picture, step=runner.iter)
 
     def after_test_iter(
