@@ -19,7 +19,6 @@ from torch import nn
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.visualization import Track, TrackVisualizer, confident, write_video
 
-from .checkpoints import read_weights
 from .frame_pipeline import FramePipeline, build_pipeline
 from .inference import init_model
 from .journal import ClipJournal
@@ -42,8 +41,8 @@ class VISInferencer(BaseInferencer):
     Names that :class:`mmdet.apis.DetInferencer` has too mean the same.
 
     Args:
-        model: Path of a config, its content, or a name (:func:`list_models`). None
-            takes the config that is in the weights.
+        model: Path of a config, its content, or a name (:func:`list_models`). A config
+            is Python that runs; the one inside a checkpoint is never used.
         weights: Path of the checkpoint; None for the published one of a name.
         device: None for a GPU if there is one, else the processor.
         scope: Scope of the registries.
@@ -313,13 +312,8 @@ class VISInferencer(BaseInferencer):
     def _init_model(
         self, cfg: Config, weights: str | None, device: str = "cpu"
     ) -> nn.Module:
-        if not cfg:
-            text = read_weights(weights or "")[1].get("cfg")
-            if text is None:
-                raise UsageError(
-                    f"{weights} does not hold its config; give the config as well."
-                )
-            cfg.update(Config.fromstring(text, file_format=".py")._cfg_dict)
+        if not cfg:  # mmengine would run the text that is in the weights
+            raise UsageError("give the config, or the name of a model.")
         cfg.model.setdefault("test_cfg", {})
         cfg.model.test_cfg.encode_masks = True
         if cfg.model.get("bbox_head", {}).get("loss_contrastive"):

@@ -46,9 +46,10 @@ def write_model(
         # Masks that are neither empty nor full.
         controller = model.bbox_head.mask_head.controller[-1]
         controller.bias.copy_(0.5 * torch.randn_like(controller.bias))
+        controller.bias[-1] = 2.0
         for branch in model.bbox_head.cls_branches:  # scores around 0.6
             branch.bias.fill_(0.5)
-    meta = {"dataset_meta": {"classes": classes}, "cfg": config.pretty_text}
+    meta = {"dataset_meta": {"classes": classes}}
     save_checkpoint(
         {"state_dict": model.state_dict(), "meta": meta}, str(folder / "small.pth")
     )

@@ -266,10 +266,16 @@ def test_half_precision(inferencer):
     assert next(inferencer.model.parameters()).dtype == torch.float32
 
 
-def test_config_from_the_weights(files):
-    inferencer = VISInferencer(weights=files[1], device="cpu", show_progress=False)
-    assert inferencer.classes == ("cell",)
-    assert len(inferencer(frames(2))) > 0
+def test_the_config_inside_a_checkpoint_does_not_run(files, tmp_path):
+    """As an attacker writes it; mmengine's inferencers take it for a config."""
+    content = torch.load(files[1], weights_only=True)
+    trap = tmp_path / "trap"
+    content["meta"]["cfg"] = f"import pathlib\npathlib.Path({str(trap)!r}).touch()\n"
+    torch.save(content, tmp_path / "weights.pth")
+    with pytest.raises(UsageError, match="give the config"):
+        VISInferencer(weights=tmp_path / "weights.pth", device="cpu")
+    VISInferencer(files[0], tmp_path / "weights.pth", device="cpu")
+    assert not trap.exists()
 
 
 def test_options_that_contradict(inferencer):
