@@ -7,9 +7,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.ytvis.rle import area, bounding_box, decode
 
 if TYPE_CHECKING:
     from .video_tracks import VideoTracks
@@ -75,10 +75,8 @@ def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
                 "category_id": track.label + 1,
                 "iscrowd": 0,
                 "segmentations": list(track.masks),
-                "areas": [rle and int(mask_utils.area(rle)) for rle in track.masks],
-                "bboxes": [
-                    rle and mask_utils.toBbox(rle).tolist() for rle in track.masks
-                ],
+                "areas": [rle and area(rle) for rle in track.masks],
+                "bboxes": [rle and bounding_box(rle) for rle in track.masks],
             }
             for number, track in enumerate(result.shown, start=1)
         ],
@@ -96,9 +94,9 @@ def dataframe(result: "VideoTracks") -> Any:
     for track in result.tracks:
         for t, rle in enumerate(track.masks):
             box = track.box(t) if rle else (np.nan,) * 4
-            area = float(mask_utils.area(rle)) if rle else np.nan
+            pixels = area(rle) if rle else np.nan
             head = (t, result.info.times[t], track.track_id, track.name, track.score)
-            rows.append((*head, rle is not None, *box, area))
+            rows.append((*head, rle is not None, *box, pixels))
     return pandas.DataFrame(rows, columns=columns)
 
 
@@ -106,12 +104,12 @@ def detections(result: "VideoTracks", t: int) -> Any:
     """The shown tracks of a frame; see :meth:`VideoTracks.to_supervision`."""
     supervision = require("supervision", "to_supervision()")
     visible = [track for track in result.shown if track.masks[t]]
+    rles = [rle for track in visible if (rle := track.masks[t])]
     if not visible:
         return supervision.Detections.empty()
-    masks = [mask_utils.decode(track.masks[t]).astype(bool) for track in visible]
     return supervision.Detections(
         xyxy=np.array([track.box(t) for track in visible]),
-        mask=np.stack(masks),
+        mask=np.stack([decode(rle).astype(bool) for rle in rles]),
         confidence=np.array([track.score for track in visible]),
         class_id=np.array([track.label for track in visible]),
         tracker_id=np.array([track.track_id for track in visible]),

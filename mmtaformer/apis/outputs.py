@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
@@ -21,6 +20,7 @@ from mmtaformer.visualization import (
     draw_track_frame,
     write_video,
 )
+from mmtaformer.ytvis.rle import decode
 
 if TYPE_CHECKING:
     from .video_tracks import VideoTracks
@@ -58,7 +58,7 @@ def save_masks(result: "VideoTracks", out_dir: PathType) -> None:
             for number in range(len(tracks), 0, -1):
                 rle = tracks[number - 1].masks[t]
                 if rle:
-                    index[mask_utils.decode(rle) > 0] = number
+                    index[decode(rle) > 0] = number
             image = Image.fromarray(index, mode="P")
             image.putpalette(palette)
             image.save(folder / f"{t:05d}.png")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 
 from mmtaformer.utils.errors import DataError
+from mmtaformer.ytvis.rle import decode
 
 from .tracks import Color, Track
 
@@ -139,7 +139,7 @@ def _decode(
             f"a mask has height and width {tuple(rle['size'])}, but its frame has "
             f"{frame_size}; check that images and masks belong together."
         )
-    mask = mask_utils.decode(rle)
+    mask = decode(rle)
     if mask.shape == size[::-1]:
         return mask
     resized = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR)

@@ -7,10 +7,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pycocotools import mask as mask_utils
-
 from mmtaformer.ytvis.predictions import encode_masks
-from mmtaformer.ytvis.results import to_rle
+from mmtaformer.ytvis.rle import bounding_box, to_rles
 from mmtaformer.ytvis.tubes import tube_ious
 
 Color = tuple[int, int, int]
@@ -74,7 +72,9 @@ class Track:
         if self.boxes is not None and self.boxes[t] is not None:
             x1, y1, x2, y2 = map(float, self.boxes[t])  # type: ignore[arg-type]
             return x1, y1, x2, y2
-        x, y, w, h = mask_utils.toBbox(self.masks[t]).tolist()
+        mask = self.masks[t]
+        assert mask is not None, "it is not visible in this frame"
+        x, y, w, h = bounding_box(mask)
         return x, y, x + w, y + h
 
 
@@ -115,7 +115,7 @@ def tracks_from_annotations(
         Track(
             track_id=index,
             name=names[annotation["category_id"]],
-            masks=[to_rle(mask, *size) for mask in annotation["segmentations"]],
+            masks=to_rles(annotation["segmentations"], *size),
         )
         for index, annotation in enumerate(annotations)
     ]
@@ -141,7 +141,7 @@ def tracks_from_results(
         Track(
             track_id=index,
             name=names[entry["category_id"]],
-            masks=[to_rle(mask, *size) for mask in entry["segmentations"]],
+            masks=to_rles(entry["segmentations"], *size),
             score=entry["score"],
         )
         for index, entry in enumerate(ordered)

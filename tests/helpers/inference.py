@@ -14,7 +14,6 @@ CONFIG = REPO_ROOT / "configs" / "taformer" / "taformer_tiny_cells.py"
 SMALL = {
     "model.num_queries": 6,
     "model.backbone.base_channels": 8,
-    "model.neck.in_channels": [16, 32, 64],
     "model.test_cfg.max_per_video": 4,
 }
 # Frames of the model's input; the test pipeline brings videos to this size.

@@ -13,8 +13,7 @@ def test_it_covers_what_grows_with_the_video():
     kept = []
     for num_frames in (4, 12):
         video = torch.zeros(1, num_frames, 3, height, width)
-        features = model.embed_video(video, frames_per_chunk=4)
-        tokens = features.tokens
+        tokens = model.encode(video, frames_per_chunk=4).tokens
         floats = video.numel() + 2 * tokens.numel()
         kept.append(4 * floats + video.numel())
     sizes = ((height, width), (2 * height, 2 * width))

@@ -28,7 +28,8 @@ from mmtaformer.apis.sources import ImageFiles
 from mmtaformer.apis.tracking import TrackCollector, open_stream
 from mmtaformer.evaluation import evaluate_ytvis
 from mmtaformer.utils.launch import friendly_errors
-from mmtaformer.ytvis.results import load_ground_truth, to_rle
+from mmtaformer.ytvis.results import load_ground_truth
+from mmtaformer.ytvis.rle import to_rles
 from mmtaformer.ytvis.tubes import tube_ious
 
 
@@ -146,7 +147,7 @@ def count_switches(
     """
     size = video["height"], video["width"]
     instances = [
-        [to_rle(mask, *size) for mask in annotation["segmentations"]]
+        to_rles(annotation["segmentations"], *size)
         for annotation in truth["annotations"]
         if annotation["video_id"] == video["id"]
     ]

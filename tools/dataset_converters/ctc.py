@@ -23,11 +23,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pycocotools import mask as mask_utils
 from scipy.optimize import linear_sum_assignment
 
 from mmtaformer.utils.errors import DataError
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.ytvis.rle import area, bounding_box, encode_masks
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png")
 
@@ -317,21 +317,20 @@ def annotate(labels: np.ndarray, min_area: int) -> Iterator[dict[str, Any]]:
             as absent; an object that has nothing else is left out.
     """
     for label in np.unique(labels[labels > 0]):
-        masks = np.asfortranarray((labels == label).transpose(1, 2, 0), np.uint8)
-        rles = mask_utils.encode(masks)
-        areas = mask_utils.area(rles)
-        if areas.max() < min_area:
+        rles = encode_masks(labels == label)
+        areas = [area(rle) for rle in rles]
+        if max(areas) < min_area:
             continue
         present = [
-            rle | {"counts": rle["counts"].decode()} if area >= min_area else None
-            for rle, area in zip(rles, areas, strict=True)
+            rle if size >= min_area else None
+            for rle, size in zip(rles, areas, strict=True)
         ]
         yield {
             "category_id": 1,
             "iscrowd": 0,
             "segmentations": present,
-            "areas": [rle and int(mask_utils.area(rle)) for rle in present],
-            "bboxes": [rle and mask_utils.toBbox(rle).tolist() for rle in present],
+            "areas": [rle and area(rle) for rle in present],
+            "bboxes": [rle and bounding_box(rle) for rle in present],
         }
 
 
