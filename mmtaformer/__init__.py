@@ -10,7 +10,15 @@ from .version import __version__
 check_stack()
 
 with quiet_import():
-    from . import datasets, engine, evaluation, models, ops, registry
+    from . import (
+        datasets,
+        engine,
+        evaluation,
+        models,
+        ops,
+        registry,
+        visualization,
+    )
 
 __all__ = [
     "__version__",
@@ -20,4 +28,5 @@ __all__ = [
     "models",
     "ops",
     "registry",
+    "visualization",
 ]

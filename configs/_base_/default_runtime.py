@@ -20,6 +20,8 @@ custom_hooks = [
     dict(type="PreemptionHook"),
     dict(type="NumClassCheckHook"),
     dict(type="ProgressHook"),
+    # Videos of a few validated clips, in the folder of the run.
+    dict(type="VideoVisualizationHook", draw_val=True, num_videos=3),
 ]
 
 env_cfg = dict(
@@ -30,7 +32,7 @@ env_cfg = dict(
 )
 vis_backends = [dict(type="LocalVisBackend")]
 visualizer = dict(
-    type="TrackLocalVisualizer", vis_backends=vis_backends, name="visualizer"
+    type="TrackVisualizer", vis_backends=vis_backends, name="visualizer"
 )
 log_processor = dict(type="ShortLogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"

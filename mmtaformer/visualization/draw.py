@@ -5,15 +5,18 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
-import matplotlib
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from pycocotools import mask as mask_utils
+
+from mmtaformer.utils.errors import DataError
+from mmtaformer.ytvis.rle import decode
 
 from .tracks import Color, Track
+
+if TYPE_CHECKING:  # imported where text is drawn: training draws none
+    from PIL.ImageFont import FreeTypeFont
 
 _MASK_ALPHA = 0.5
 _Rect = tuple[int, int, int, int]
@@ -30,13 +33,13 @@ def read_frame(path: str | os.PathLike[str]) -> np.ndarray:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If the file is not an image.
+        DataError: If the file is not an image.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"frame {path} does not exist; check the image folder.")
     image = cv2.imread(str(path))
     if image is None:
-        raise ValueError(f"frame {path} is not an image; it may be truncated.")
+        raise DataError(f"frame {path} is not an image; it may be truncated.")
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -55,21 +58,26 @@ def auto_scale(height: int, width: int, short_side: int = 360) -> int:
 
 
 def draw_track_frame(
-    frame: np.ndarray, tracks: Sequence[Track], t: int, scale: float | None = None
+    frame: np.ndarray,
+    tracks: Sequence[Track],
+    t: int,
+    scale: float | None = None,
+    trail: int = 0,
 ) -> np.ndarray:
-    """Draw the masks, boxes and labels of one frame.
+    """Draw the masks, boxes, labels and trails of one frame.
 
     Args:
         frame: RGB, uint8, (H, W, 3).
         tracks: The instances of the video. The first ones lie on top.
         t: Index of this frame in the tracks.
         scale: How much larger the picture becomes; None for :func:`auto_scale`.
+        trail: Over how many frames the way of an instance's centre is drawn.
 
     Returns:
         RGB, uint8, (H * scale, W * scale, 3).
 
     Raises:
-        ValueError: If a mask has another size than the frame.
+        DataError: If a mask has another size than the frame.
     """
     height, width = frame.shape[:2]
     scale = auto_scale(height, width) if scale is None else scale
@@ -83,26 +91,43 @@ def draw_track_frame(
         assert rle is not None
         mask = _decode(rle, (height, width), size)
         _paint_mask(canvas, mask, track.color, line_width)
+        _paint_trail(canvas, track, range(max(t - trail, 0), t + 1), scale, line_width)
     boxes = [_scaled_box(track, t, scale, size) for track in visible]
     for track, (x1, y1, x2, y2) in reversed(list(zip(visible, boxes, strict=True))):
         cv2.rectangle(canvas, (x1, y1), (x2, y2), track.color, (line_width + 1) // 2)
     return _write_labels(canvas, visible, boxes)
 
 
+def draw_side_by_side(pictures: Sequence[np.ndarray], gap: int = 4) -> np.ndarray:
+    """Put pictures of one height beside each other.
+
+    Args:
+        pictures: RGB, uint8, (H, W_i, 3), for example ground truth and prediction.
+        gap: Width of the white stripe between them, in pixels.
+
+    Returns:
+        RGB, uint8, (H, sum of W_i and gaps, 3).
+    """
+    stripe = np.full((pictures[0].shape[0], gap, 3), 255, np.uint8)
+    parts = [part for picture in pictures for part in (stripe, picture)]
+    return np.concatenate(parts[1:], axis=1)
+
+
 @lru_cache(maxsize=32)
-def load_font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Load the font that comes with matplotlib.
+def load_font(size: int) -> "FreeTypeFont":
+    """Load the font that comes with Pillow.
 
     Args:
         size: Height in pixels.
-        bold: Whether the letters are bold.
 
     Returns:
         The font, for Pillow.
     """
-    name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name
-    return ImageFont.truetype(str(path), size)
+    from PIL import ImageFont
+
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
 
 
 def _decode(
@@ -110,11 +135,11 @@ def _decode(
 ) -> np.ndarray:
     """Decode a mask and resize it to (width, height) with a smooth border."""
     if tuple(rle["size"]) != frame_size:
-        raise ValueError(
+        raise DataError(
             f"a mask has height and width {tuple(rle['size'])}, but its frame has "
             f"{frame_size}; check that images and masks belong together."
         )
-    mask = mask_utils.decode(rle)
+    mask = decode(rle)
     if mask.shape == size[::-1]:
         return mask
     resized = cv2.resize(255 * mask, size, interpolation=cv2.INTER_LINEAR)
@@ -134,13 +159,21 @@ def _paint_mask(
     cv2.drawContours(canvas, contours, -1, color, line_width, cv2.LINE_AA)
 
 
+def _paint_trail(
+    canvas: np.ndarray, track: Track, times: range, scale: float, line_width: int
+) -> None:
+    """Draw the way of the box's centre over some frames."""
+    if len(times) < 2:
+        return
+    corners = [track.box(t) for t in times if track.masks[t]]
+    centres = [((x1 + x2) / 2, (y1 + y2) / 2) for x1, y1, x2, y2 in corners]
+    points = (scale * np.array(centres)).round().astype(np.int32)
+    cv2.polylines(canvas, [points], False, track.color, line_width, cv2.LINE_AA)
+
+
 def _scaled_box(track: Track, t: int, scale: float, size: tuple[int, int]) -> _Rect:
     """Corners of the box in the picture, clipped to it."""
-    if track.boxes is None or track.boxes[t] is None:
-        x, y, w, h = mask_utils.toBbox(track.masks[t])
-        corners = np.array([x, y, x + w, y + h])
-    else:
-        corners = np.array(track.boxes[t], dtype=float)
+    corners = np.array(track.box(t))
     limit = np.array([*size, *size]) - 1
     x1, y1, x2, y2 = (scale * corners).round().clip(0, limit).astype(int).tolist()
     return x1, y1, x2, y2
@@ -150,6 +183,8 @@ def _write_labels(
     canvas: np.ndarray, tracks: Sequence[Track], boxes: Sequence[_Rect]
 ) -> np.ndarray:
     """Write each label on its colour, at its box, beside the labels before it."""
+    from PIL import Image, ImageDraw
+
     height, width = canvas.shape[:2]
     font_size = max(11, round(0.036 * min(height, width)))
     font, pad = load_font(font_size), max(2, font_size // 5)
@@ -159,12 +194,12 @@ def _write_labels(
     artist = ImageDraw.Draw(image)
     taken: list[_Rect] = []
     for track, box in zip(tracks, boxes, strict=True):
-        tag_width = math.ceil(font.getlength(track.label)) + 2 * pad
+        tag_width = math.ceil(font.getlength(track.caption)) + 2 * pad
         rect = place_label((tag_width, tag_height), box, (width, height), taken)
         taken.append(rect)
         artist.rectangle(rect, fill=track.color)
         origin = (rect[0] + pad, rect[1] + pad // 2)
-        artist.text(origin, track.label, fill=_text_color(track.color), font=font)
+        artist.text(origin, track.caption, fill=_text_color(track.color), font=font)
     return np.asarray(image)
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
+from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
 
 from .draw import load_font
@@ -51,10 +52,12 @@ def contact_sheet(
         font_size: Height of the captions in pixels.
 
     Raises:
-        ValueError: If there are no clips.
+        UsageError: If there are no clips.
     """
+    from PIL import ImageDraw  # here: training draws no sheets
+
     if not clips:
-        raise ValueError(f"{path}: there are no clips to show.")
+        raise UsageError(f"{path}: there are no clips to show.")
     layout = _Layout(font_size)
     header = 2 * layout.line if title else 0
     heights = [layout.clip_height(clip) for clip in clips]
@@ -64,7 +67,7 @@ def contact_sheet(
     artist = ImageDraw.Draw(page)
     top = layout.margin
     if title:
-        font = load_font(round(1.4 * font_size), bold=True)
+        font = load_font(round(1.4 * font_size))
         artist.text((layout.margin, top), title, _INK, font)
     top += header
     for clip, clip_height in zip(clips, heights, strict=True):
@@ -92,14 +95,15 @@ class _Layout:
 
 def _draw_clip(page: Image.Image, clip: SheetClip, top: int, layout: _Layout) -> None:
     """Draw title, column captions and rows of a clip, starting at ``top``."""
+    from PIL import ImageDraw
+
     artist = ImageDraw.Draw(page)
     font = load_font(layout.font_size)
     small = load_font(round(0.85 * layout.font_size))
-    bold = load_font(layout.font_size, bold=True)
     cell_width, cell_height = clip.cell
     left = layout.margin + layout.line
     lefts = [left + i * (cell_width + layout.gap) for i in range(len(clip.columns))]
-    artist.text((left, top), clip.title, _INK, bold)
+    artist.text((left, top), clip.title, _INK, font)
     top += layout.line
     for x, caption in zip(lefts, clip.columns, strict=True):
         artist.text((x + cell_width // 2, top), caption, _GREY, small, anchor="ma")

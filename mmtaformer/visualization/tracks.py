@@ -4,15 +4,15 @@ import colorsys
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-from scipy.optimize import linear_sum_assignment
-
 from mmtaformer.ytvis.predictions import encode_masks
-from mmtaformer.ytvis.rle import overlap, to_rles
+from mmtaformer.ytvis.rle import bounding_box, to_rles
+from mmtaformer.ytvis.tubes import tube_ious
 
 Color = tuple[int, int, int]
+Box = tuple[float, float, float, float]
 
 # Far apart from each other, and light enough to be seen on dark frames.
 _PALETTE: tuple[Color, ...] = (
@@ -37,24 +37,45 @@ class Track:
         track_id: Its id within the video.
         name: Name of its class.
         masks: One RLE per frame; None where it is absent.
-        color: RGB colour, the same in every frame.
+        color: RGB colour, the same in every frame; None for that of its id.
         score: Confidence; None for ground truth.
         boxes: One box (x1, y1, x2, y2) in pixels per frame; None draws the boxes
             around the masks.
+        label: Index of its class.
     """
 
     track_id: int
     name: str
     masks: Sequence[dict[str, Any] | None]
-    color: Color
+    color: Color = None  # type: ignore[assignment]  # replaced below
     score: float | None = None
     boxes: Sequence[Sequence[float] | None] | None = None
+    label: int = 0
+
+    def __post_init__(self) -> None:
+        if self.color is None:
+            object.__setattr__(self, "color", track_color(self.track_id))
 
     @property
-    def label(self) -> str:
+    def caption(self) -> str:
         """What is written next to the instance, such as ``cat 0.87 #3``."""
         score = "" if self.score is None else f" {self.score:.2f}"
         return f"{self.name}{score} #{self.track_id}"
+
+    @cached_property
+    def frames(self) -> list[int]:
+        """Indices of the frames in which it is visible."""
+        return [t for t, rle in enumerate(self.masks) if rle]
+
+    def box(self, t: int) -> Box:
+        """Box (x1, y1, x2, y2) in pixels in a frame in which it is visible."""
+        if self.boxes is not None and self.boxes[t] is not None:
+            x1, y1, x2, y2 = map(float, self.boxes[t])  # type: ignore[arg-type]
+            return x1, y1, x2, y2
+        mask = self.masks[t]
+        assert mask is not None, "it is not visible in this frame"
+        x, y, w, h = bounding_box(mask)
+        return x, y, x + w, y + h
 
 
 def track_color(index: int) -> Color:
@@ -95,7 +116,6 @@ def tracks_from_annotations(
             track_id=index,
             name=names[annotation["category_id"]],
             masks=to_rles(annotation["segmentations"], *size),
-            color=track_color(index),
         )
         for index, annotation in enumerate(annotations)
     ]
@@ -104,36 +124,31 @@ def tracks_from_annotations(
 def tracks_from_results(
     results: Sequence[Mapping[str, Any]],
     names: Mapping[int, str],
-    score_thr: float = 0.3,
+    size: tuple[int, int],
 ) -> list[Track]:
     """Make tracks of the submission entries of one video.
 
     Args:
-        results: The entries of this video, with masks as compressed RLEs as
-            :func:`load_results` returns them.
+        results: The entries of this video.
         names: Name of each category id.
-        score_thr: Lowest score that is kept.
+        size: (height, width) of the video in pixels, which polygons are drawn at.
 
     Returns:
-        One track per kept entry, best score first; numbered from 0 in that order.
+        One track per entry, best score first; numbered from 0 in that order.
     """
-    kept = [entry for entry in results if entry["score"] >= score_thr]
-    kept.sort(key=lambda entry: -entry["score"])
+    ordered = sorted(results, key=lambda entry: -entry["score"])
     return [
         Track(
             track_id=index,
             name=names[entry["category_id"]],
-            masks=entry["segmentations"],
-            color=track_color(index),
+            masks=to_rles(entry["segmentations"], *size),
             score=entry["score"],
         )
-        for index, entry in enumerate(kept)
+        for index, entry in enumerate(ordered)
     ]
 
 
-def tracks_from_frames(
-    frames: Sequence[Any], classes: Sequence[str], score_thr: float = 0.3
-) -> list[Track]:
+def tracks_from_frames(frames: Sequence[Any], classes: Sequence[str]) -> list[Track]:
     """Make tracks of the predictions of one video.
 
     Args:
@@ -141,13 +156,12 @@ def tracks_from_frames(
             (n,), scores (n,), instances_id (n,), bboxes (n, 4) xyxy in pixels and
             masks, a bool tensor (n, H, W) or n RLE dicts.
         classes: Name of each label.
-        score_thr: Lowest score that is kept.
 
     Returns:
         One track per instance, with its id and its predicted boxes, in the order
         in which they appear.
     """
-    names: dict[int, tuple[str, float]] = {}
+    found: dict[int, tuple[int, float]] = {}
     masks: dict[int, list[Any]] = defaultdict(lambda: [None] * len(frames))
     boxes: dict[int, list[Any]] = defaultdict(lambda: [None] * len(frames))
     for t, frame in enumerate(frames):
@@ -158,19 +172,18 @@ def tracks_from_frames(
         ]
         rles = encode_masks(predictions["masks"])
         for instance, label, score, box, rle in zip(*columns, rles, strict=True):
-            if score >= score_thr:
-                names.setdefault(instance, (classes[label], score))
-                masks[instance][t], boxes[instance][t] = rle, box
+            found.setdefault(instance, (label, score))
+            masks[instance][t], boxes[instance][t] = rle, box
     return [
         Track(
             track_id=instance,
-            name=name,
+            name=classes[label],
             masks=masks[instance],
-            color=track_color(index),
             score=score,
             boxes=boxes[instance],
+            label=label,
         )
-        for index, (instance, (name, score)) in enumerate(names.items())
+        for instance, (label, score) in found.items()
     ]
 
 
@@ -188,15 +201,15 @@ def match_colors(
         The tracks; a matched one has the colour of its match, every other one a
         colour that no reference track has.
     """
-    ious = np.array([[_track_iou(a, b) for b in reference] for a in tracks])
-    matches = {}
-    if ious.size:
-        rows, columns = linear_sum_assignment(-ious)
-        matches = {
-            row: column
-            for row, column in zip(rows, columns, strict=True)
-            if ious[row, column] >= min_iou
-        }
+    from scipy.optimize import linear_sum_assignment
+
+    ious = tube_ious([t.masks for t in tracks], [t.masks for t in reference])
+    rows, columns = linear_sum_assignment(-ious)
+    matches = {
+        row: column
+        for row, column in zip(rows, columns, strict=True)
+        if ious[row, column] >= min_iou
+    }
     spare = len(reference)
     colored = []
     for index, track in enumerate(tracks):
@@ -206,10 +219,3 @@ def match_colors(
             color, spare = track_color(spare), spare + 1
         colored.append(replace(track, color=color))
     return colored
-
-
-def _track_iou(first: Track, second: Track) -> float:
-    """IoU of two tracks over all frames, as the evaluation has it."""
-    pairs = [overlap(*masks) for masks in zip(first.masks, second.masks, strict=True)]
-    intersection, union = map(sum, zip(*pairs, strict=True))
-    return intersection / union if union else 0.0

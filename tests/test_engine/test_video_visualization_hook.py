@@ -56,7 +56,7 @@ class Replay(BaseModel):
 
 @pytest.fixture
 def run(tmp_path):
-    def run(phase="test", as_rle=False, **hook):
+    def run(phase="test", as_rle=False, visualizer=None, log_level="ERROR", **hook):
         ann_file = tmp_path / "gt.json"
         ann_file.write_text(json.dumps(toy.ground_truth()))
         loader = {
@@ -71,7 +71,8 @@ def run(tmp_path):
             work_dir=str(tmp_path / "work"),
             default_scope="mmdet",
             custom_hooks=[{"type": "VideoVisualizationHook", **hook}],
-            log_level="ERROR",
+            visualizer=visualizer,
+            log_level=log_level,
             experiment_name=f"{tmp_path.name}_{phase}_{as_rle}",
             **{
                 f"{phase}_dataloader": loader,
@@ -110,7 +111,7 @@ def test_one_video_per_tested_video(run, tmp_path, as_rle):
 
 def test_score_threshold_and_number_of_videos(run, tmp_path):
     out = tmp_path / "out"
-    run(out_dir=str(out), score_thr=0.95, max_videos=1)
+    run(out_dir=str(out), score_thr=0.95, num_videos=1)
     assert [path.name for path in out.iterdir()] == ["0_clip0.mp4"]
     for frame in read(out / "0_clip0.mp4"):
         assert np.abs(frame.astype(int) - 90).max() < 12
@@ -124,8 +125,32 @@ def test_draws_only_when_told_to(run, tmp_path):
     assert created == {"work", "gt.json", "clip0", "clip7"}
 
 
+def test_it_says_how_many_are_shown(run, tmp_path, capsys):
+    run(out_dir=str(tmp_path / "out"), score_thr=0.95, log_level="INFO")
+    logged = "".join(capsys.readouterr())
+    assert "0_clip0.mp4: 0 of 1 shown, best score 0.90" in logged
+
+
 def test_validation(run, tmp_path):
     run(phase="val", out_dir=str(tmp_path / "out"), draw_val=True)
     names = {path.name for path in (tmp_path / "out" / "val_iter_0").iterdir()}
     assert names == {"0_clip0.mp4", "7_clip7.mp4"}
     assert torch.is_grad_enabled()
+
+
+def test_validation_goes_to_the_backends_of_the_visualizer(run, tmp_path):
+    """Without out_dir the videos lie in the folder of the run."""
+    run(
+        phase="val",
+        draw_val=True,
+        num_videos=1,
+        visualizer={
+            "type": "TrackVisualizer",
+            "vis_backends": [{"type": "LocalVisBackend"}],
+            "scale": 2,
+        },
+    )
+    (picture,) = (tmp_path / "work").rglob("vis_image/val_video_0_0.png")
+    assert cv2.imread(str(picture)).shape == (48, 80, 3)
+    (video,) = (tmp_path / "work").rglob("videos/val_iter_0/*.mp4")
+    assert video.name == "0_clip0.mp4" and read(video)[0].shape == (48, 80, 3)

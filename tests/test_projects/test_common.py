@@ -3,7 +3,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from mmtaformer.utils.inference_stub import init_model
+from mmtaformer.apis import init_model
 from mmtaformer.utils.launch import UsageError
 from projects.taformer.figures import common
 

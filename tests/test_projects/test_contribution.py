@@ -4,13 +4,13 @@ import shutil
 import pytest
 import torch
 
+from mmtaformer.apis import init_model
 from mmtaformer.evaluation import evaluate_ytvis
 from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
 from mmtaformer.models.structures import ClipFeatures
-from mmtaformer.utils.inference_stub import init_model
 from projects.taformer.figures import contribution as tool
 
 from ..helpers.own_annotations import annotate_like

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtaformer.utils.inference_stub import init_model
+from mmtaformer.apis import init_model
 from projects.taformer.figures import common, figure5
 
 from ..helpers.figure_files import is_written

@@ -50,7 +50,9 @@ def test_videos_and_sheet(tool, files, tmp_path, capsys):
     for frame in frames:  # the cat is in the top left corner in both
         assert np.ptp(frame[75, 75].astype(int)) > 60
         assert np.ptp(frame[300, 500].astype(int)) < 12
-    assert str(sheet) in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert str(sheet) in output
+    assert "video 7 (clip7): 1 of 1 shown, best score 0.80" in output
 
 
 def test_ground_truth_and_prediction_look_alike(tool, files, tmp_path):
@@ -67,6 +69,20 @@ def test_ground_truth_and_prediction_look_alike(tool, files, tmp_path):
     kept = [colorful[rows[0] + 30 : rows[0] + 45] for rows in (first, second)]
     assert kept[0].sum() > 500
     assert np.array_equal(masks[0][kept[0]], masks[1][kept[1]])
+
+
+def test_an_instance_is_shown_once(tool, files, tmp_path, capsys):
+    """The same masks under a second class, and masks that overlap."""
+    entries = toy.perfect_results()
+    shifted = toy.rectangle(1, 0, 11, 10)
+    entries.append({**entries[0], "category_id": 0, "score": 0.85})
+    entries.append(toy.entry(0, 5, 0.8, [shifted, shifted]))
+    (tmp_path / "results.json").write_text(json.dumps(entries))
+    for arguments, shown in (([], 1), (["--nms-thr", "1"], 2)):
+        tool.main([*files, "--sheet", str(tmp_path / "sheet.png"), *arguments])
+        assert f"(clip0): {shown} of {shown} shown" in capsys.readouterr().out
+    tool.main([*files, "--sheet", str(tmp_path / "s.png"), "--score-thr", "0.95"])
+    assert "(clip0): 0 of 1 shown, best score 0.90" in capsys.readouterr().out
 
 
 def test_spread(tool):

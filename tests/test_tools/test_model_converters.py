@@ -5,7 +5,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import load_checkpoint
 
-from mmtaformer.utils.inference_stub import init_model
+from mmtaformer.apis import init_model
 
 from ..helpers import released
 from ..helpers.converted_models import model_config

@@ -6,6 +6,7 @@ from pycocotools import mask as mask_utils
 from mmtaformer.visualization import (
     Track,
     auto_scale,
+    draw_side_by_side,
     draw_track_frame,
     read_frame,
     track_color,
@@ -92,6 +93,27 @@ def test_mask_of_another_size_is_an_error():
     track = box_track(4, 4, 12, 8, size=(48, 80))
     with pytest.raises(ValueError, match=r"\(48, 80\).*\(96, 160\)"):
         draw_track_frame(GREY, [track], 1)
+
+
+def test_trail_shows_where_the_box_was():
+    """The centre moves from (20, 20) to (100, 60) in a straight line."""
+    masks = [box_track(0, 0, 1, 1).masks[1]] * 3  # drawn in the corner, out of the way
+    boxes = [[20, 20, 20, 20], [60, 40, 60, 40], [100, 60, 100, 60]]
+    track = Track(0, "", masks, (255, 0, 0), boxes=boxes)
+    without = draw_track_frame(GREY, [track], 2, 1).astype(int)
+    drawn = draw_track_frame(GREY, [track], 2, 1, trail=5).astype(int)
+    changed = np.abs(drawn - without).sum(axis=-1) > 60
+    assert changed[30, 40] and changed[40, 60] and changed[50, 80]
+    shorter = draw_track_frame(GREY, [track], 2, 1, trail=1).astype(int)
+    assert np.abs(shorter - without)[50, 80].sum() > 60
+    assert (shorter[30, 40] == without[30, 40]).all()
+
+
+def test_side_by_side():
+    drawn = draw_side_by_side([GREY, GREY // 2], gap=4)
+    assert drawn.shape == (96, 324, 3)
+    assert (drawn[:, :160] == 100).all() and (drawn[:, 164:] == 50).all()
+    assert (drawn[:, 160:164] == 255).all()
 
 
 def test_read_frame(tmp_path):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from mmtaformer.utils.errors import UsageError
 from mmtaformer.visualization import SheetClip, contact_sheet, read_frame
 
 
@@ -49,6 +50,6 @@ def test_rows_lie_under_each_other_and_time_runs_to_the_right(tmp_path):
 
 
 def test_no_clips(tmp_path):
-    with pytest.raises(ValueError, match="no clips"):
+    with pytest.raises(UsageError, match="no clips"):
         contact_sheet(tmp_path / "sheet.png", [])
     assert list(tmp_path.iterdir()) == []

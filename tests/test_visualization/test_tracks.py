@@ -33,9 +33,17 @@ def test_colors_are_stable_and_differ():
     assert min(distances[:45]) > 60  # those of the first ten
 
 
-def test_label():
-    assert Track(3, "cat", [], (0, 0, 0), score=0.867).label == "cat 0.87 #3"
-    assert Track(0, "cat", [], (0, 0, 0)).label == "cat #0"
+def test_caption_and_color():
+    assert Track(3, "cat", [], (0, 0, 0), score=0.867).caption == "cat 0.87 #3"
+    assert Track(0, "cat", [], (0, 0, 0)).caption == "cat #0"
+    assert Track(4, "cat", []).color == track_color(4)
+
+
+def test_box_is_the_predicted_one_or_that_of_the_mask():
+    masks = [toy.to_rle(toy.rectangle(2, 3, 12, 8)), None]
+    assert Track(0, "cat", masks).box(0) == (2, 3, 12, 8)
+    assert Track(0, "cat", masks, boxes=[[1, 2, 3, 4], None]).box(0) == (1, 2, 3, 4)
+    assert Track(0, "cat", masks).frames == [0]
 
 
 def test_annotations_with_polygons():
@@ -43,7 +51,7 @@ def test_annotations_with_polygons():
     corners = [2.0, 1.0, 12.0, 1.0, 12.0, 6.0, 2.0, 6.0]
     annotation["segmentations"][1] = [corners]
     (found,) = tracks_from_annotations([annotation], toy.video(7), NAMES)
-    assert found.label == "dog #0"
+    assert found.caption == "dog #0"
     assert found.masks[0] is None
     decoded = mask_utils.decode(found.masks[1])
     assert np.array_equal(decoded, toy.rectangle(2, 1, 12, 6))
@@ -52,10 +60,18 @@ def test_annotations_with_polygons():
 def test_results_are_numbered_by_score():
     masks = [toy.rectangle(0, 0, 5, 5), None]
     entries = [toy.entry(0, 5, s, masks) for s in (0.29, 0.5, 0.9)]
-    found = tracks_from_results(entries, NAMES, score_thr=0.3)
-    assert [t.label for t in found] == ["cat 0.90 #0", "cat 0.50 #1"]
+    found = tracks_from_results(entries, NAMES, toy.SIZE)
+    captions = ["cat 0.90 #0", "cat 0.50 #1", "cat 0.29 #2"]
+    assert [t.caption for t in found] == captions
     assert found[0].color != found[1].color
     assert found[0].masks == entries[0]["segmentations"]
+
+
+def test_polygons_of_results_have_the_size_of_the_video():
+    entry = toy.entry(0, 5, 0.9, [None, None])
+    entry["segmentations"][0] = [[2.0, 1.0, 12.0, 1.0, 12.0, 6.0, 2.0, 6.0]]
+    (found,) = tracks_from_results([entry], NAMES, toy.SIZE)
+    assert np.array_equal(mask_utils.decode(found.masks[0]), toy.rectangle(2, 1, 12, 6))
 
 
 @pytest.mark.parametrize("as_rle", [False, True])
@@ -65,8 +81,8 @@ def test_predictions_keep_ids_and_boxes(as_rle):
         toy.entry(0, 0, 0.8, [None, toy.rectangle(3, 4, 15, 9)]),
     ]
     sample = toy.track_sample(0, entries, LABELS, length=2, as_rle=as_rle)
-    (found,) = tracks_from_frames(sample.video_data_samples, toy.CLASSES, 0.3)
-    assert found.label == "dog 0.80 #1"
+    _, found = tracks_from_frames(sample.video_data_samples, toy.CLASSES)
+    assert found.caption == "dog 0.80 #1"
     assert found.masks == entries[1]["segmentations"]
     assert found.boxes[1] == [3, 4, 15, 9]
 

@@ -33,6 +33,31 @@ def test_frames_come_back(tmp_path, size):
     assert [p.name for p in path.parent.iterdir()] == ["clip.mp4"]
 
 
+def test_browsers_can_play_it_while_it_loads(tmp_path):
+    """The index comes before the pictures, and the pixels are of the usual kind."""
+    write_video(tmp_path / "clip.mp4", moving_bar((48, 64)))
+    content = (tmp_path / "clip.mp4").read_bytes()
+    assert 0 < content.find(b"moov") < content.find(b"mdat")
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "yuv420p"
+
+
+def test_times(tmp_path):
+    times = [5.0, 5.1, 5.2, 6.0, 6.1, 6.2, 9.0]
+    write_video(tmp_path / "clip.mp4", moving_bar((48, 64)), times=times)
+    with av.open(str(tmp_path / "clip.mp4")) as container:
+        found = [frame.time for frame in container.decode(video=0)]
+    assert found == pytest.approx([time - 5 for time in times], abs=0.01)
+
+
+def test_animation(tmp_path):
+    write_video(tmp_path / "clip.gif", moving_bar((48, 64)), fps=10)
+    _, _, frames = read(tmp_path / "clip.gif")
+    expected = np.stack(list(moving_bar((48, 64))))
+    assert frames.shape == expected.shape
+    assert np.abs(frames.astype(int) - expected).max() < 20
+
+
 def test_without_h264(tmp_path, monkeypatch):
     def no_encoder(name, mode):
         raise av.codec.codec.UnknownCodecError(name)

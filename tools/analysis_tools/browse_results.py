@@ -9,20 +9,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
+from rich.progress import track
 
-from mmtaformer.evaluation import load_ground_truth, load_results
+from mmtaformer.utils.errors import DataError, UsageError
 from mmtaformer.visualization import (
     SheetClip,
     Track,
+    confident,
     contact_sheet,
+    describe,
     draw_track_frame,
+    drop_duplicates,
     match_colors,
     read_frame,
     tracks_from_annotations,
     tracks_from_results,
     write_video,
 )
+from mmtaformer.ytvis.results import load_ground_truth, load_results
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Clip:
     paths: Sequence[Path]
     truth: Sequence[Track]
     predictions: Sequence[Track]
+    sentence: str
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -63,6 +68,13 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--score-thr", type=float, default=0.3, help="lowest score that is shown"
     )
+    parser.add_argument(
+        "--nms-thr",
+        type=float,
+        default=0.7,
+        help="instances that overlap a better one by a higher IoU are left out; 1 "
+        "shows all but identical ones",
+    )
     parser.add_argument("--fps", type=float, default=6, help="speed of the videos")
     args = parser.parse_args(argv)
     if not (args.videos or args.sheet):
@@ -77,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     try:
         run(args)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, DataError, UsageError) as error:
         sys.exit(f"error: {error}")
 
 
@@ -87,16 +99,25 @@ def run(args: argparse.Namespace) -> None:
     results = load_results(args.results, ground_truth)
     videos = spread(ground_truth["videos"], args.num_videos)
     clips = list(
-        make_clips(ground_truth, results, videos, Path(args.img_prefix), args.score_thr)
+        make_clips(
+            ground_truth,
+            results,
+            videos,
+            Path(args.img_prefix),
+            args.score_thr,
+            args.nms_thr,
+        )
     )
+    for clip in clips:
+        print(f"video {clip.video_id} ({clip.name}): {clip.sentence}")
     if args.videos:
-        for clip in tqdm(clips, desc="videos", disable=None):
+        for clip in track(clips, "videos", transient=True):
             write_clip(clip, Path(args.out_dir), args.fps)
         print(f"{len(clips)} videos are in {args.out_dir}.")
     if args.sheet:
         sheet_clips = [
             sheet_clip(clip, args.num_columns, args.cell_width)
-            for clip in tqdm(clips, desc="sheet", disable=None)
+            for clip in track(clips, "sheet", transient=True)
         ]
         title = f"Predictions with a score of {args.score_thr:.2f} or more"
         contact_sheet(args.sheet, sheet_clips, f"{title}; one colour per object")
@@ -116,6 +137,7 @@ def make_clips(
     videos: Sequence[Mapping[str, Any]],
     img_prefix: Path,
     score_thr: float,
+    nms_thr: float = 0.7,
 ) -> Iterator[Clip]:
     """Gather what belongs to each of ``videos``; predictions take its colours."""
     names = {c["id"]: c["name"] for c in ground_truth["categories"]}
@@ -126,13 +148,17 @@ def make_clips(
         entries[entry["video_id"]].append(entry)
     for video in videos:
         truth = tracks_from_annotations(annotations[video["id"]], video, names)
-        predictions = tracks_from_results(entries[video["id"]], names, score_thr)
+        size = (video["height"], video["width"])
+        found = tracks_from_results(entries[video["id"]], names, size)
+        single = drop_duplicates(found, nms_thr=nms_thr)
+        shown = confident(single, score_thr)
         yield Clip(
             video_id=video["id"],
             name=Path(video["file_names"][0]).parent.name,
             paths=[img_prefix / name for name in video["file_names"]],
             truth=truth,
-            predictions=match_colors(predictions, truth),
+            predictions=match_colors(shown, truth),
+            sentence=describe(shown, single),
         )
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from mmengine.config import DictAction
 
+from mmtaformer.apis import init_model
 from mmtaformer.converters import (
     CLASS_ROWS,
     LEVELS,
@@ -32,7 +33,6 @@ from mmtaformer.converters import (
     write_checkpoint,
 )
 from mmtaformer.models.temporal_init import TEMPORAL_INITS
-from mmtaformer.utils.inference_stub import init_model
 from mmtaformer.utils.launch import UsageError, friendly_errors
 
 

@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from mmdet.structures import TrackDataSample
 from torch import nn
 
+from mmtaformer.apis import inference_video, init_model
 from mmtaformer.models.structures import ClipFeatures, DecoderLayerOutput
 from mmtaformer.utils.files import atomic_path
-from mmtaformer.utils.inference_stub import inference_video, init_model
 from mmtaformer.utils.launch import UsageError
 from mmtaformer.visualization import SheetClip, contact_sheet, read_frame
 

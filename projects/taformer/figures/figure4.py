@@ -8,7 +8,9 @@ from mmtaformer.evaluation import load_ground_truth, load_results
 from mmtaformer.utils.launch import friendly_errors
 from mmtaformer.visualization import (
     SheetClip,
+    confident,
     draw_track_frame,
+    drop_duplicates,
     match_colors,
     tracks_from_annotations,
     tracks_from_results,
@@ -88,8 +90,10 @@ def make_clip(
     truth = tracks_from_annotations(entries_of(annotations, video), video, names)
     tracks = {"ground truth": truth} if annotations else {}
     for model, entries in results.items():
-        own = tracks_from_results(entries_of(entries, video), names, args.score_thr)
-        tracks[model] = match_colors(own, truth)
+        size = (video["height"], video["width"])
+        found = tracks_from_results(entries_of(entries, video), names, size)
+        shown = confident(drop_duplicates(found), args.score_thr)
+        tracks[model] = match_colors(shown, truth)
     frames = read_video(video, args.img_prefix)
     scale = _CELL_WIDTH / frames[0].shape[1]
     times = spread(range(len(frames)), args.num_frames)
