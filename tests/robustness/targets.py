@@ -182,7 +182,7 @@ def _check_names(truth: dict[str, Any], folder: Path) -> None:
             path = Path(os.path.normpath(folder / name))
             if ".." in name.replace("\\", "/").split("/") or name.startswith("/"):
                 raise Refused
-            if not path.is_file():
+            if not os.path.isfile(path):  # also for a name that is too long
                 raise Refused
         image = cv2.imread(str(folder / video["names"][0]))
         if image is None or image.shape[:2] != video["size"]:

@@ -314,7 +314,7 @@ def test_workers_draw_the_same_clips_when_training_is_resumed(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "split", "size"),
-    [("youtubevis2019", "valid", (360, 480)), ("synthvis", "val", (48, 64))],
+    [("youtubevis2019", "valid", (360, 480)), ("synthvis", "val", (96, 128))],
 )
 def test_whole_videos_for_the_evaluation(tmp_path, name, split, size):
     videos = [moving_video(4, 3), moving_video(0, 5, first_instance_id=7)]
