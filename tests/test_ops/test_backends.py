@@ -141,7 +141,7 @@ def test_config_names_a_backend():
 
 
 def test_meta_tensors_take_any_backend():
-    """docs/memory.py counts what a backend would save."""
+    """What computes the memory of a model counts what a backend would save."""
     case = make_case()
     on_meta = case._replace(
         value=case.value.to("meta"),

@@ -138,14 +138,20 @@ def memory(device: str, toy: bool) -> Iterator[dict]:
 
 def _memory(name: str, clips: int, recompute: bool, device: str, toy: bool) -> dict:
     benchmark = load_script("tools/analysis_tools/benchmark.py")
-    script = load_script("docs/memory.py")
+    script = load_script("tools/analysis_tools/memory.py")
     size, frames, instances = ((64, 96), 2, 10) if toy else ((448, 768), 5, 10)
-    config = benchmark.load_config(name).model
-    config.encoder.with_cp = config.decoder.with_cp = recompute
-    network = script.build(config)
-    step = functools.partial(script.train_step, network, clips, frames, size, instances)
-    with script.as_on_cuda(instances):
-        result = dict(computed_gb=script.peak_bytes(network, step, True) / 1e9)
+    computed = script.compute(
+        benchmark.MODEL_CONFIGS[name],
+        clips=clips,
+        frames=frames,
+        size=size,
+        instances=instances,
+        options={
+            "model.encoder.with_cp": recompute,
+            "model.decoder.with_cp": recompute,
+        },
+    )
+    result = dict(computed_gb=computed)
     if device.startswith("cuda"):
         work = benchmark.train_work(
             model=name,
