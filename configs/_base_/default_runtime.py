@@ -31,9 +31,7 @@ env_cfg = dict(
     dist_cfg=dict(backend="nccl"),
 )
 vis_backends = [dict(type="LocalVisBackend")]
-visualizer = dict(
-    type="TrackVisualizer", vis_backends=vis_backends, name="visualizer"
-)
+visualizer = dict(type="TrackVisualizer", vis_backends=vis_backends, name="visualizer")
 log_processor = dict(type="ShortLogProcessor", window_size=50, by_epoch=True)
 log_level = "INFO"
 load_from = None
