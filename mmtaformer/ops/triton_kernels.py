@@ -188,8 +188,7 @@ def forward_kernel(
         )
         for r in range(R):
             source = query_frame + tl.load(relative_frames + r)
-            exists = (source >= 0) & (source < value_frames)
-            is_used = (is_query & exists).to(tl.int1)  # newer interpreters widen it
+            is_used = is_query & (source >= 0) & (source < value_frames)
             token_before = (clip * value_frames + source) * tokens + first_token
             map_of_head = value + (token_before * M + head) * D
             for p in range(P):
@@ -312,8 +311,7 @@ def backward_kernel(
         sum_h = tl.zeros((BLOCK_Q,), tl.float32)
         for r in range(R):
             source = query_frame + tl.load(relative_frames + r)
-            exists = (source >= 0) & (source < value_frames)
-            is_used = (is_query & exists).to(tl.int1)  # newer interpreters widen it
+            is_used = is_query & (source >= 0) & (source < value_frames)
             token_before = (clip * value_frames + source) * tokens + first_token
             map_of_head = value + (token_before * M + head) * D
             grad_map_of_head = grad_value + (token_before * M + head) * D
