@@ -183,6 +183,8 @@ setup_env() {
     install_stack "$stack"
     step "Installing the tools for tests, and mmtaformer itself (1 minute)"
     pip_install --quiet -r "$PROJECT_ROOT/requirements/dev.txt"
+    "$ENV_PYTHON" -c 'import triton' 2>/dev/null ||
+        pip_install --quiet -r "$PROJECT_ROOT/requirements/triton.txt"
     pip_install --quiet --no-deps --no-build-isolation --editable "$PROJECT_ROOT"
     printf '%s\n' "$PROJECT_ROOT" >"$ENV_DIR/mmtaformer-root"
     printf '%s\n' "$fingerprint" >"$stamp"
