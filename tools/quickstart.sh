@@ -120,6 +120,9 @@ main() {
     if ((with_baseline)); then
         printf '  %-14s %s\n' "baseline" "$baseline_dir (SeqFormer)"
     fi
+    step "Its tracks in a video of your own:"
+    printf '  %s \\\n      %s %s --out-dir out\n' "$ENV_PYTHON demo/video_demo.py my.mp4" \
+        "$taformer" "$(final_checkpoint "$taformer" "$work_dir")"
 }
 
 main
