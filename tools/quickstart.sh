@@ -121,7 +121,7 @@ main() {
         printf '  %-14s %s\n' "baseline" "$baseline_dir (SeqFormer)"
     fi
     step "Its tracks in a video of your own:"
-    printf '  %s \\\n      %s %s --out-dir out\n' "$ENV_PYTHON demo/video_demo.py my.mp4" \
+    printf '  %q demo/video_demo.py my.mp4 \\\n      %s %s --out-dir out\n' "$ENV_PYTHON" \
         "$taformer" "$(final_checkpoint "$taformer" "$work_dir")"
 }
 
