@@ -5,6 +5,7 @@ come back, in the official YouTube-VIS format. Everything follows from a seed.
 """
 
 from .difficulty import DIFFICULTIES, Difficulty
+from .dropout import KINDS, Dropout
 from .options import SplitOptions, generate_video
 from .render import Video
 from .shapes import CLASSES
@@ -13,7 +14,9 @@ from .writer import is_written, write_synthvis
 __all__ = [
     "CLASSES",
     "DIFFICULTIES",
+    "KINDS",
     "Difficulty",
+    "Dropout",
     "SplitOptions",
     "Video",
     "generate_video",

@@ -1,6 +1,11 @@
 """How hard the generated videos are: every knob of the generator in one place."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mmtaformer.utils.errors import UsageError
+
+from .dropout import Dropout
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,9 @@ class Difficulty:
         texture_contrast: Contrast of the background texture.
         camera_drift: Largest camera motion per frame.
         noise: Standard deviation of the sensor noise in grey levels of 255.
+        dropout: Frames in which objects are weakened; None where there are none.
+        class_is_colour: Whether the objects of a video are alike but for one colour
+            each, which is their class, in place of the shape.
     """
 
     name: str
@@ -56,6 +64,25 @@ class Difficulty:
     texture_contrast: float
     camera_drift: float
     noise: float
+    dropout: Dropout | None = None
+    class_is_colour: bool = False
+
+    def describe(self) -> dict[str, Any]:
+        """Return all knobs but the name, as they read after a round trip by JSON.
+
+        Knobs that a level does without are left out, those of the dropout get names
+        of their own.
+        """
+        knobs = asdict(self)
+        del knobs["name"]
+        dropout = knobs.pop("dropout") or {}
+        knobs |= {f"dropout_{name}": value for name, value in dropout.items()}
+        if not knobs["class_is_colour"]:
+            del knobs["class_is_colour"]
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in knobs.items()
+        }
 
 
 _EASY = Difficulty(
@@ -130,17 +157,72 @@ _HARD = Difficulty(
     noise=4.0,
 )
 
-DIFFICULTIES = {level.name: level for level in (_EASY, _MEDIUM, _HARD)}
+# What is asked in a weakened frame can be known from its neighbours alone.
+_DEFORM = Difficulty(
+    name="deform",
+    objects=(1, 2),
+    radius=(0.13, 0.2),
+    hue_spread=20.0,
+    lookalike_probability=0.3,
+    lookalike_jitter=0.12,
+    meeting_probability=0.0,
+    leave_probability=0.0,
+    depth_swap=0.0,
+    speed=0.035,
+    speed_bursts=0.4,
+    exposure=(0.2, 0.8),
+    deformation=0.5,
+    spin=0.12,
+    scale_change=0.3,
+    distractors=(0, 0),
+    posts=(0, 0),
+    camouflage=0.0,
+    texture_contrast=0.35,
+    camera_drift=0.004,
+    noise=1.5,
+    dropout=Dropout(run=(1, 2), gap=(1, 3)),
+)
+
+# Any five frames in a row have exactly one that shows who is who.
+_IDENTITY = Difficulty(
+    name="identity",
+    objects=(2, 3),
+    radius=(0.13, 0.2),
+    hue_spread=5.0,
+    lookalike_probability=0.0,
+    lookalike_jitter=0.0,
+    meeting_probability=0.5,
+    leave_probability=0.0,
+    depth_swap=0.0,
+    speed=0.05,
+    speed_bursts=0.4,
+    exposure=(0.05, 0.3),
+    deformation=0.25,
+    spin=0.06,
+    scale_change=0.0,
+    distractors=(0, 0),
+    posts=(0, 0),
+    camouflage=0.0,
+    texture_contrast=0.35,
+    camera_drift=0.004,
+    noise=1.5,
+    dropout=Dropout(run=(4, 4), gap=(1, 1), kind="grey", together=True),
+    class_is_colour=True,
+)
+
+DIFFICULTIES = {
+    level.name: level for level in (_EASY, _MEDIUM, _HARD, _DEFORM, _IDENTITY)
+}
 
 
 def get_difficulty(name: str) -> Difficulty:
     """The difficulty level called ``name``.
 
     Raises:
-        ValueError: If there is no such level.
+        UsageError: If there is no such level.
     """
     if name not in DIFFICULTIES:
-        raise ValueError(
+        raise UsageError(
             f"Unknown difficulty '{name}': choose one of {sorted(DIFFICULTIES)}."
         )
     return DIFFICULTIES[name]

@@ -1,14 +1,19 @@
 """What identifies a generated split: the same options give the same data."""
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .difficulty import get_difficulty
+from mmtaformer.utils.errors import UsageError
+
+from .difficulty import Difficulty, get_difficulty
+from .dropout import Dropout
 from .render import Video, render_video
 from .scene import sample_scene
+from .shapes import CLASSES
+from .texture import COLOURS
 
 VERSION = "1.0"  # to be raised when the same options give other data
 _MIN_SIDE = 32
@@ -25,9 +30,10 @@ class SplitOptions:
         size: Width and height in pixels.
         seed: Seed of everything random.
         difficulty: Name of a level in ``DIFFICULTIES``.
+        dropout: Replaces the dropout of a level that has one.
 
     Raises:
-        ValueError: If an option is out of its range.
+        UsageError: If an option is out of its range.
     """
 
     split: str
@@ -36,35 +42,47 @@ class SplitOptions:
     size: tuple[int, int]
     seed: int
     difficulty: str = "medium"
+    dropout: Dropout | None = None
 
     def __post_init__(self) -> None:
         if not self.split.replace("-", "").replace("_", "").isalnum():
-            raise ValueError(
+            raise UsageError(
                 f"Split name '{self.split}' must consist of letters, digits, - and _."
             )
         for name in ("num_videos", "num_frames"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1.")
+                raise UsageError(f"{name} is {getattr(self, name)}: give at least 1.")
         if len(self.size) != 2 or min(self.size) < _MIN_SIDE:
-            raise ValueError(
+            raise UsageError(
                 f"size is {tuple(self.size)}: give width and height of at least "
                 f"{_MIN_SIDE} pixels."
             )
         if self.seed < 0:
-            raise ValueError(f"seed is {self.seed}: give 0 or more.")
-        get_difficulty(self.difficulty)
+            raise UsageError(f"seed is {self.seed}: give 0 or more.")
+        level = get_difficulty(self.difficulty)
+        if self.dropout is not None and level.dropout is None:
+            raise UsageError(
+                f"Level '{self.difficulty}' shows its objects in every frame: dropout "
+                "is for the levels deform and identity."
+            )
+
+    @property
+    def level(self) -> Difficulty:
+        """All knobs of the generator."""
+        level = get_difficulty(self.difficulty)
+        return replace(level, dropout=self.dropout or level.dropout)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in the order of their labels."""
+        return COLOURS if self.level.class_is_colour else CLASSES
 
     def describe(self) -> dict[str, Any]:
         """All that decides the content, as it reads after a round trip by JSON."""
         options = asdict(self)
-        knobs = asdict(get_difficulty(self.difficulty))
+        del options["dropout"]  # among the knobs
         options["size"] = list(self.size)
-        options["knobs"] = {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in knobs.items()
-            if name != "name"
-        }
-        return {"version": VERSION, **options}
+        return {"version": VERSION, **options, "knobs": self.level.describe()}
 
 
 def generate_video(options: SplitOptions, index: int) -> Video:
@@ -76,7 +94,6 @@ def generate_video(options: SplitOptions, index: int) -> Video:
     """
     key = (zlib.crc32(options.split.encode()), index)
     rng = np.random.default_rng(np.random.SeedSequence(options.seed, spawn_key=key))
-    difficulty = get_difficulty(options.difficulty)
     size = (int(options.size[0]), int(options.size[1]))
-    scene = sample_scene(rng, difficulty, options.num_frames, size)
+    scene = sample_scene(rng, options.level, options.num_frames, size)
     return render_video(rng, scene)

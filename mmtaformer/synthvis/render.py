@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .dropout import weaken
 from .scene import Scene, Thing
 from .shapes import outline
 from .texture import to_display
@@ -29,8 +30,11 @@ class Video:
         frames: (T, H, W, 3) uint8, blue first.
         masks: (n, T, H, W) bool, visible pixels of each object; disjoint.
         full_masks: (n, T, H, W) bool, the same without what hides the objects.
-        labels: (n,) index into ``CLASSES``.
+        labels: (n,) index into the classes.
         groups: (n,) objects with the same number are look-alikes.
+        visibilities: (n, T) what is left of each object in each frame, in [0, 1];
+            masks are those of objects that are drawn in full. None where nothing is
+            ever taken.
     """
 
     frames: np.ndarray
@@ -38,6 +42,7 @@ class Video:
     full_masks: np.ndarray
     labels: np.ndarray
     groups: np.ndarray
+    visibilities: np.ndarray | None = None
 
 
 def render_video(rng: np.random.Generator, scene: Scene) -> Video:
@@ -65,7 +70,14 @@ def render_video(rng: np.random.Generator, scene: Scene) -> Video:
         full_masks=np.stack(full_masks, axis=1),
         labels=np.array([scene.things[index].label for index in objects], np.int64),
         groups=np.array([scene.things[index].group for index in objects], np.int64),
+        visibilities=_visibilities([scene.things[index] for index in objects]),
     )
+
+
+def _visibilities(things: list[Thing]) -> np.ndarray | None:
+    """(n, T) what is left of things; None if nothing is ever taken."""
+    losses = [thing.weakness.strengths for thing in things if thing.weakness]
+    return 1 - np.stack(losses) if losses else None
 
 
 def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, list[int]]:
@@ -77,7 +89,8 @@ def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, lis
 
     Returns:
         Linear image (H, W, 3) float32; coverage (n, H, W) of each thing at the middle
-        of the exposure, in [0, 1]; indices of the things from back to front.
+        of the exposure, in [0, 1], as if nothing was taken from it; indices of the
+        things from back to front.
     """
     width, height = scene.size
     order = sorted(
@@ -86,6 +99,10 @@ def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, lis
     moments = _moments(scene, time)
     poses = [_poses(scene, thing, moments) for thing in scene.things]
     sprites = [_sprite(thing, time) for thing in scene.things]
+    drawn = [
+        weaken(sprite, thing.weakness, int(time)) if thing.weakness else sprite
+        for thing, sprite in zip(scene.things, sprites)
+    ]
     coverage = np.zeros((len(scene.things), height, width), np.float32)
     total = np.zeros((3, height, width), np.float32)
     for number, moment in enumerate(moments):
@@ -94,10 +111,11 @@ def render_frame(scene: Scene, time: float) -> tuple[np.ndarray, np.ndarray, lis
             box = _bounds(poses[index][number], scene.size)
             if box is None:
                 continue
-            alpha = _blend(image, sprites[index], poses[index][number], box)
+            _blend(image, drawn[index], poses[index][number], box)
             if number == len(moments) // 2:
                 x1, y1, x2, y2 = box
-                coverage[index, y1:y2, x1:x2] = alpha
+                planes = _warp(sprites[index], poses[index][number], box)
+                coverage[index, y1:y2, x1:x2] = planes[3]
         total += image
     return (total / len(moments)).transpose(1, 2, 0), coverage, order
 
@@ -193,8 +211,17 @@ def _bounds(
 
 def _blend(
     image: np.ndarray, sprite: np.ndarray, pose: np.ndarray, box: tuple[int, ...]
-) -> np.ndarray:
-    """Put a sprite into the box of a (3, H, W) image; return its coverage there."""
+) -> None:
+    """Put a sprite into the box of a (3, H, W) image."""
+    x1, y1, x2, y2 = box
+    planes = _warp(sprite, pose, box)
+    region = image[:, y1:y2, x1:x2]
+    region *= 1 - planes[3]
+    region += planes[:3]
+
+
+def _warp(sprite: np.ndarray, pose: np.ndarray, box: tuple[int, ...]) -> np.ndarray:
+    """(4, h, w) colours times coverage, and coverage, of a sprite in a box."""
     x1, y1, x2, y2 = box
     side = sprite.shape[0]
     matrix = pose.copy()
@@ -202,8 +229,4 @@ def _blend(
     matrix[:, 2] -= matrix[:, :2].sum(axis=1) * (side - 1) / 2
     matrix[:, 2] -= (x1 + 0.5, y1 + 0.5)  # pixel centres lie at halves
     patch = cv2.warpAffine(sprite, matrix, (x2 - x1, y2 - y1))
-    planes = np.ascontiguousarray(patch.transpose(2, 0, 1))
-    region = image[:, y1:y2, x1:x2]
-    region *= 1 - planes[3]
-    region += planes[:3]
-    return planes[3]
+    return np.ascontiguousarray(patch.transpose(2, 0, 1))

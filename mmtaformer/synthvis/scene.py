@@ -1,19 +1,22 @@
 """What a video shows: background, camera, objects and clutter, drawn at random."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from .difficulty import Difficulty
+from .dropout import Dropout, Weakness, sample_strengths
 from .motion import Motion, Times, Walk, sample_path, still
 from .shapes import CLASSES, Shape, sample_shape
 from .texture import (
+    COLOURS,
     TEXTURES,
     Palette,
     mean_colour,
     paint,
     paint_background,
+    plain_palette,
     sample_palette,
     vary_palette,
 )
@@ -27,13 +30,14 @@ class Thing:
     """An object of a class, or clutter.
 
     Args:
-        label: Index into ``CLASSES``; None for clutter.
+        label: Index into the classes; None for clutter.
         group: Objects of one group are look-alikes.
         shape: Outline over time.
         texture: (side, side, 3) linear colours in the object's frame.
         motion: Pose over time.
         depths: Depth at the first and the last frame; the smaller is in front.
         parallax: How far the camera's motion moves it.
+        weakness: What it loses in some frames; None if it never does.
     """
 
     label: int | None
@@ -43,6 +47,7 @@ class Thing:
     motion: Motion
     depths: tuple[float, float]
     parallax: float = 0.0
+    weakness: Weakness | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +148,10 @@ def sample_scene(
         rng, size[1] + border, size[0] + border, difficulty.texture_contrast
     )
     stage = _Stage(difficulty, num_frames, size, mean_colour(background))
-    objects = _sample_objects(rng, stage)
+    sample = _sample_alike if difficulty.class_is_colour else _sample_objects
+    objects = sample(rng, stage)
+    if difficulty.dropout is not None:
+        objects = _sample_weakness(rng, stage, difficulty.dropout, objects)
     clutter = [
         _sample_distractor(rng, stage) for _ in _times(rng, difficulty.distractors)
     ]
@@ -188,6 +196,36 @@ def _sample_objects(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
             things.append(_sample_object(rng, stage, look, group, partner))
         group += 1
     return things
+
+
+def _sample_alike(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
+    """Objects that share all but their motion and one colour each, their class."""
+    difficulty = stage.difficulty
+    look = _sample_look(rng, stage)
+    labels = rng.permutation(len(COLOURS))[: len(_times(rng, difficulty.objects))]
+    things: list[Thing] = []
+    for label in labels.tolist():
+        partner = None
+        if things and rng.random() < difficulty.meeting_probability:
+            partner = things[rng.integers(len(things))]
+        hue = label * 360 / len(COLOURS) + rng.normal(0, difficulty.hue_spread)
+        coloured = replace(look, palette=plain_palette(hue))
+        thing = _sample_object(rng, stage, coloured, 0, partner)
+        shape = things[0].shape if things else thing.shape
+        things.append(replace(thing, label=label, shape=shape))
+    return things
+
+
+def _sample_weakness(
+    rng: np.random.Generator, stage: _Stage, dropout: Dropout, objects: list[Thing]
+) -> list[Thing]:
+    """The same objects, weakened in some frames."""
+    strengths = sample_strengths(rng, dropout, len(objects), stage.num_frames)
+    seeds = rng.integers(2**32, size=len(objects)).tolist()
+    return [
+        replace(thing, weakness=Weakness(dropout.kind, own, stage.tint, seed))
+        for thing, own, seed in zip(objects, strengths, seeds)
+    ]
 
 
 def _sample_look(rng: np.random.Generator, stage: _Stage) -> _Look:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+# Names of the hues of the classes, one every 60 degrees.
+COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
 TEXTURES = ("mottled", "stripes", "dots", "patches", "rays")
 _GAMMA = 2.2
 
@@ -108,6 +110,11 @@ def sample_palette(
     base = hsv_colour(hue, saturation, value)
     accent = hsv_colour(other_hue, saturation * rng.uniform(0.4, 1), other_value)
     return Palette(_mix(base, towards, amount), _mix(accent, towards, amount))
+
+
+def plain_palette(hue: float) -> Palette:
+    """Two tones of one hue in degrees, for objects that only their hue tells apart."""
+    return Palette(hsv_colour(hue, 0.85, 0.9), hsv_colour(hue, 0.85, 0.6))
 
 
 def vary_palette(rng: np.random.Generator, palette: Palette, jitter: float) -> Palette:

@@ -20,9 +20,11 @@ from typing import Any
 import cv2
 from rich.progress import track
 
+from mmtaformer.utils.errors import DataError, UsageError
+
 from .annotations import annotate
+from .dropout import Dropout
 from .options import SplitOptions, generate_video
-from .shapes import CLASSES
 
 _JPEG_QUALITY = 92
 _Record = tuple[dict[str, Any], list[dict[str, Any]]]
@@ -39,6 +41,7 @@ def write_synthvis(
     workers: int = 1,
     overwrite: bool = False,
     show_progress: bool = False,
+    dropout: Dropout | None = None,
 ) -> Path:
     """Generate a split and write its JPEG frames and annotation file.
 
@@ -56,17 +59,21 @@ def write_synthvis(
         workers: Processes; the data do not depend on it.
         overwrite: Replace a split that exists with other options.
         show_progress: Show a progress bar.
+        dropout: Replaces the dropout of a level that has one.
 
     Returns:
         Path of the annotation file.
 
     Raises:
-        ValueError: If an option is out of its range, or the split exists with other
-            options or in parts and ``overwrite`` is False.
+        UsageError: If an option is out of its range.
+        DataError: If the split exists with other options or in parts and
+            ``overwrite`` is False.
     """
-    options = SplitOptions(split, num_videos, num_frames, size, seed, difficulty)
+    options = SplitOptions(
+        split, num_videos, num_frames, size, seed, difficulty, dropout
+    )
     if workers < 1:
-        raise ValueError(f"workers is {workers}: give at least 1.")
+        raise UsageError(f"workers is {workers}: give at least 1.")
     annotation_file = Path(out_dir) / f"{split}.json"
     if is_written(out_dir, options, overwrite):
         return annotation_file
@@ -101,14 +108,14 @@ def is_written(
         overwrite: Answer False instead of raising where other data may be replaced.
 
     Raises:
-        ValueError: If other data is in the way: a split with other options, one with
+        DataError: If other data is in the way: a split with other options, one with
             frames missing (both may be overwritten), or a file of another origin.
     """
     annotation_file = Path(out_dir) / f"{options.split}.json"
     split_dir = Path(out_dir) / options.split
     if not annotation_file.exists():
         if split_dir.exists() and not overwrite:
-            raise ValueError(
+            raise DataError(
                 f"{split_dir} exists without {annotation_file}: pass --overwrite to "
                 "replace the folder, or choose another output folder."
             )
@@ -117,13 +124,13 @@ def is_written(
     content = _read_generated(annotation_file)
     differences = _differences(content["info"]["options"], options.describe())
     if differences and not overwrite:
-        raise ValueError(
+        raise DataError(
             f"{annotation_file} exists with other options ({'; '.join(differences)}): "
             "pass --overwrite to replace it, or choose another output folder."
         )
     missing = _missing_frame(content, split_dir / "JPEGImages")
     if missing and not overwrite:
-        raise ValueError(
+        raise DataError(
             f"{annotation_file} exists, but its frame {missing} does not: pass "
             "--overwrite to generate the split anew."
         )
@@ -136,7 +143,7 @@ def _read_generated(annotation_file: Path) -> dict[str, Any]:
         content = json.loads(annotation_file.read_text())
         content["info"]["options"]["version"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(
+        raise DataError(
             f"{annotation_file} was not written by this generator and is not "
             "touched: choose another output folder."
         ) from None
@@ -200,9 +207,12 @@ def _write_video(options: SplitOptions, images_dir: Path, index: int) -> _Record
         "length": options.num_frames,
         "file_names": file_names,
     }
+    visibilities = video.visibilities
+    if visibilities is None:
+        visibilities = [None] * len(video.labels)
     annotations = [
-        annotate(masks, category_id=int(label) + 1)
-        for masks, label in zip(video.masks, video.labels)
+        annotate(masks, int(label) + 1, visible)
+        for masks, label, visible in zip(video.masks, video.labels, visibilities)
     ]
     return record, [annotation for annotation in annotations if annotation]
 
@@ -218,6 +228,7 @@ def _annotation_content(
         for annotation in found:
             ids = {"id": len(annotations) + 1, "video_id": video["id"]}
             annotations.append({**ids, **annotation})
+    kind = "colour" if options.level.class_is_colour else "shape"
     return {
         "info": {
             "description": "SynthVIS, generated videos for video instance segmentation",
@@ -225,8 +236,8 @@ def _annotation_content(
         },
         "videos": videos,
         "categories": [
-            {"id": index + 1, "name": name, "supercategory": "shape"}
-            for index, name in enumerate(CLASSES)
+            {"id": index + 1, "name": name, "supercategory": kind}
+            for index, name in enumerate(options.classes)
         ],
         "annotations": annotations,
     }

@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from mmtaformer.utils.errors import DataError
+
 
 @pytest.fixture
 def run(load_tool, tmp_path, capsys):
@@ -32,7 +34,7 @@ def test_generates_then_skips(run, tmp_path):
 
 def test_nothing_is_generated_when_one_split_is_in_the_way(run, tmp_path):
     run("--splits", "val")
-    with pytest.raises(ValueError, match="seed is 0, not 1"):
+    with pytest.raises(DataError, match="seed is 0, not 1"):
         run("--seed", "1")
     assert not (tmp_path / "train.json").exists()
     run("--seed", "1", "--overwrite")

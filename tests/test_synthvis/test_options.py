@@ -19,6 +19,7 @@ def test_the_same_options_give_the_same_video():
 @pytest.mark.parametrize(
     "other", [dict(seed=1), dict(split="val"), dict(difficulty="easy")]
 )
+from mmtaformer.utils.errors import UsageError
 def test_other_options_give_other_videos(other):
     short = replace(OPTIONS, num_frames=2)
     assert (frames(short) != frames(replace(short, **other))).mean() > 0.5
@@ -58,7 +59,7 @@ def test_objects_are_hidden_and_leave_and_return():
     ],
 )
 def test_wrong_options_are_named(wrong, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(UsageError, match=message):
         replace(OPTIONS, **wrong)
 
 

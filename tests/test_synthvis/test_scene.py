@@ -6,6 +6,7 @@ import pytest
 
 from mmtaformer.synthvis.difficulty import DIFFICULTIES, get_difficulty
 from mmtaformer.synthvis.scene import sample_scene
+from mmtaformer.utils.errors import UsageError
 
 SIZE = (160, 96)
 MEDIUM = DIFFICULTIES["medium"]
@@ -78,5 +79,5 @@ def test_depths_keep_their_order_without_swaps():
 
 
 def test_an_unknown_difficulty_is_named():
-    with pytest.raises(ValueError, match="'extreme'.*easy.*hard.*medium"):
+    with pytest.raises(UsageError, match="'extreme'.*easy.*hard.*medium"):
         get_difficulty("extreme")

@@ -16,6 +16,7 @@ from mmtaformer.synthvis import (
     writer,
 )
 from mmtaformer.synthvis.writer import write_synthvis
+from mmtaformer.utils.errors import DataError, UsageError
 
 ARGS = dict(num_videos=3, num_frames=5, size=(96, 64), seed=5, difficulty="medium")
 
@@ -118,9 +119,9 @@ def test_a_split_that_exists_is_left_alone(root, monkeypatch):
 def test_other_options_are_named_and_need_overwrite(tmp_path):
     write(tmp_path, num_videos=2, num_frames=2)
     before = digests(tmp_path)
-    with pytest.raises(ValueError, match=r"seed is 5, not 6.*--overwrite"):
+    with pytest.raises(DataError, match=r"seed is 5, not 6.*--overwrite"):
         write(tmp_path, num_videos=2, num_frames=2, seed=6)
-    with pytest.raises(ValueError, match=r"\(difficulty is medium, not easy\)"):
+    with pytest.raises(DataError, match=r"\(difficulty is medium, not easy\)"):
         write(tmp_path, num_videos=2, num_frames=2, difficulty="easy")
     assert digests(tmp_path) == before
     write(tmp_path, num_videos=1, num_frames=2, seed=6, overwrite=True)
@@ -133,7 +134,7 @@ def test_data_of_other_knobs_are_other_data(tmp_path, monkeypatch):
     write(tmp_path, num_videos=1, num_frames=2)
     faster = replace(DIFFICULTIES["medium"], speed=0.5)
     monkeypatch.setitem(DIFFICULTIES, "medium", faster)
-    with pytest.raises(ValueError, match=r"\(speed is [0-9.]+, not 0\.5\)"):
+    with pytest.raises(DataError, match=r"\(speed is [0-9.]+, not 0\.5\)"):
         write(tmp_path, num_videos=1, num_frames=2)
 
 
@@ -142,7 +143,7 @@ def test_missing_frames_are_noticed(tmp_path):
     before = digests(tmp_path)
     frame = tmp_path / "train" / "JPEGImages" / "00000" / "00001.jpg"
     frame.unlink()
-    with pytest.raises(ValueError, match=r"00001\.jpg does not.*--overwrite"):
+    with pytest.raises(DataError, match=r"00001\.jpg does not.*--overwrite"):
         write(tmp_path, num_videos=1, num_frames=2)
     write(tmp_path, num_videos=1, num_frames=2, overwrite=True)
     assert digests(tmp_path) == before
@@ -153,7 +154,7 @@ def test_missing_frames_are_noticed(tmp_path):
 def test_files_of_another_origin_are_never_touched(tmp_path, text, overwrite):
     (tmp_path / "train.json").write_text(text)
     (tmp_path / "train").mkdir()
-    with pytest.raises(ValueError, match="was not written by this generator"):
+    with pytest.raises(DataError, match="was not written by this generator"):
         write(tmp_path, overwrite=overwrite)
     assert (tmp_path / "train.json").read_text() == text
     assert (tmp_path / "train").is_dir()
@@ -161,7 +162,7 @@ def test_files_of_another_origin_are_never_touched(tmp_path, text, overwrite):
 
 def test_a_folder_without_its_file_needs_overwrite(tmp_path):
     (tmp_path / "train").mkdir()
-    with pytest.raises(ValueError, match="exists without"):
+    with pytest.raises(DataError, match="exists without"):
         write(tmp_path)
 
 
@@ -206,5 +207,5 @@ def test_the_annotation_file_appears_last(tmp_path, monkeypatch):
 
 
 def test_workers_must_be_positive(tmp_path):
-    with pytest.raises(ValueError, match="workers is 0"):
+    with pytest.raises(UsageError, match="workers is 0"):
         write(tmp_path, workers=0)

@@ -3,22 +3,34 @@
 Example::
 
     python tools/dataset_converters/generate_synthvis.py --out data/synthvis
+    python tools/dataset_converters/generate_synthvis.py --out data/synthvis_deform \
+        --difficulty deform --dropout-strength 0.8
 """
 
 import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 
 from mmtaformer.synthvis import (
     DIFFICULTIES,
+    KINDS,
+    Dropout,
     SplitOptions,
     is_written,
     write_synthvis,
 )
+from mmtaformer.utils.errors import DataError, UsageError
 
 # Of 160x96 pixels, per process; for the estimate alone.
-_FRAMES_PER_SECOND = {"easy": 150, "medium": 75, "hard": 30}
+_FRAMES_PER_SECOND = {
+    "easy": 150,
+    "medium": 75,
+    "hard": 30,
+    "deform": 120,
+    "identity": 120,
+}
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
@@ -34,17 +46,53 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--difficulty", choices=tuple(DIFFICULTIES), default="medium")
     add("--num-train-videos", type=int, default=400)
     add("--num-val-videos", type=int, default=60)
-    add("--num-frames", type=int, default=12, help="frames per video")
+    add(
+        "--num-frames",
+        type=int,
+        default=argparse.SUPPRESS,
+        help="frames per video (default: 12; deform and identity: 24)",
+    )
     add("--size", type=int, nargs=2, metavar=("W", "H"), default=(160, 96))
     add("--seed", type=int, default=0)
     add("--workers", type=int, default=_num_cores(), help="processes")
     add("--overwrite", action="store_true", help="replace what exists")
-    return parser.parse_args(argv)
+    _add_dropout_arguments(parser)
+    args = parser.parse_args(argv)
+    if "num_frames" not in args:
+        args.num_frames = 24 if DIFFICULTIES[args.difficulty].dropout else 12
+    return args
+
+
+def _add_dropout_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the levels that weaken objects in some frames."""
+    add = parser.add_argument_group(
+        "levels deform and identity",
+        "Objects are weakened in some frames and annotated all the same.",
+        argument_default=argparse.SUPPRESS,
+    ).add_argument
+    add("--dropout-strength", type=float, help="what is lost there, 0 to 1")
+    add("--dropout-kind", choices=KINDS, help="how it is lost")
+    for name, what in (("run", "frames in a row"), ("gap", "frames between")):
+        add(f"--dropout-{name}", type=int, nargs=2, metavar=("MIN", "MAX"), help=what)
+
+
+def _dropout(args: argparse.Namespace) -> Dropout | None:
+    """The dropout that the options ask for; None if they leave the level's own."""
+    prefix = "dropout_"
+    given = {
+        name.removeprefix(prefix): tuple(value) if isinstance(value, list) else value
+        for name, value in vars(args).items()
+        if name.startswith(prefix)
+    }
+    if not given:
+        return None
+    return replace(DIFFICULTIES[args.difficulty].dropout or Dropout(), **given)
 
 
 def main(argv: list[str] | None = None) -> None:
     """Generate the splits that are not there yet."""
     args = parse_args(argv)
+    dropout = _dropout(args)
     counts = {"train": args.num_train_videos, "val": args.num_val_videos}
     splits = [
         SplitOptions(
@@ -54,6 +102,7 @@ def main(argv: list[str] | None = None) -> None:
             size=tuple(args.size),
             seed=args.seed,
             difficulty=args.difficulty,
+            dropout=dropout,
         )
         for split in args.splits
     ]
@@ -92,6 +141,7 @@ def _generate(args: argparse.Namespace, options: SplitOptions) -> None:
         workers=args.workers,
         overwrite=args.overwrite,
         show_progress=True,
+        dropout=options.dropout,
     )
     print(f"Wrote {path} in {time.perf_counter() - start:.1f} s.")
 
@@ -106,5 +156,5 @@ def _num_cores() -> int:
 if __name__ == "__main__":
     try:
         main()
-    except ValueError as error:
+    except (DataError, UsageError) as error:
         sys.exit(f"Error: {error}")
