@@ -3,6 +3,7 @@
 from mmtaformer.ytvis.predictions import encode_masks, frames_to_results
 from mmtaformer.ytvis.results import load_ground_truth, load_results, save_results
 
+from .by_visibility import has_visibilities, iou_by_visibility
 from .ytvis_eval import evaluate_ytvis, format_tables
 from .ytvis_metric import YTVISMetric
 
@@ -12,6 +13,8 @@ __all__ = [
     "evaluate_ytvis",
     "format_tables",
     "frames_to_results",
+    "has_visibilities",
+    "iou_by_visibility",
     "load_ground_truth",
     "load_results",
     "save_results",

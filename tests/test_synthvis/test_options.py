@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mmtaformer.synthvis import SplitOptions, generate_video
+from mmtaformer.utils.errors import UsageError
 
 OPTIONS = SplitOptions("train", 4, 12, (96, 64), seed=0, difficulty="hard")
 
@@ -19,7 +20,6 @@ def test_the_same_options_give_the_same_video():
 @pytest.mark.parametrize(
     "other", [dict(seed=1), dict(split="val"), dict(difficulty="easy")]
 )
-from mmtaformer.utils.errors import UsageError
 def test_other_options_give_other_videos(other):
     short = replace(OPTIONS, num_frames=2)
     assert (frames(short) != frames(replace(short, **other))).mean() > 0.5

@@ -28,8 +28,8 @@ _FRAMES_PER_SECOND = {
     "easy": 150,
     "medium": 75,
     "hard": 30,
-    "deform": 120,
-    "identity": 120,
+    "deform": 50,
+    "identity": 50,
 }
 
 
