@@ -183,7 +183,8 @@ _DEFORM = Difficulty(
     dropout=Dropout(run=(1, 2), gap=(1, 3)),
 )
 
-# Any five frames in a row have exactly one that shows who is who.
+# Any five frames in a row have exactly one that shows who is who. All meet, so that a
+# place says little about an object.
 _IDENTITY = Difficulty(
     name="identity",
     objects=(2, 3),
@@ -191,10 +192,10 @@ _IDENTITY = Difficulty(
     hue_spread=5.0,
     lookalike_probability=0.0,
     lookalike_jitter=0.0,
-    meeting_probability=0.5,
+    meeting_probability=1.0,
     leave_probability=0.0,
     depth_swap=0.0,
-    speed=0.05,
+    speed=0.06,
     speed_bursts=0.4,
     exposure=(0.05, 0.3),
     deformation=0.25,
