@@ -26,6 +26,8 @@ _DATA_SETS = {
     "youtubevis2019": ["YouTube-VIS 2019"],
     "youtubevis2021": ["YouTube-VIS 2021"],
     "synthvis": ["SynthVIS"],
+    "synthvis-deform": ["SynthVIS"],
+    "synthvis-identity": ["SynthVIS"],
     "cells": ["Cell Tracking Challenge"],
 }
 _TRAINING = ["AdamW", "Gradient Clip", "Multi Scale Train"]
