@@ -207,9 +207,9 @@ def _write_video(options: SplitOptions, images_dir: Path, index: int) -> _Record
         "length": options.num_frames,
         "file_names": file_names,
     }
-    visibilities = video.visibilities
-    if visibilities is None:
-        visibilities = [None] * len(video.labels)
+    visibilities: Iterable[Any] = [None] * len(video.labels)
+    if video.visibilities is not None:
+        visibilities = video.visibilities
     annotations = [
         annotate(masks, int(label) + 1, visible)
         for masks, label, visible in zip(video.masks, video.labels, visibilities)
