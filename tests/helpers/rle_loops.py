@@ -30,6 +30,20 @@ def runs_of_text(text: str) -> list[int]:
     return runs
 
 
+def text_of_runs(runs: list[int]) -> str:
+    """Compressed RLE of any whole numbers, character by character."""
+    text = ""
+    for index, run in enumerate(runs):
+        number = run - runs[index - 2] if index > 2 else run
+        while True:
+            bits, number = number & 31, number >> 5
+            is_last = number == (-1 if bits & 16 else 0)
+            text += chr(48 + (bits if is_last else bits | 32))
+            if is_last:
+                break
+    return text
+
+
 def mask_of_runs(runs: Any, height: int, width: int) -> np.ndarray:
     """(H, W) bool of runs that are checked one by one."""
     if not isinstance(runs, list) or not runs:

@@ -105,6 +105,14 @@ def test_too_long_a_pause_and_no_embeddings_start_anew():
     assert linker.link(clip(6, [still(0)])) == [1]
 
 
+@pytest.mark.parametrize("pause", [9, 10, 11])
+def test_longest_pause(pause):
+    linker = ClipLinker(max_gap=10)
+    linker.link(clip(0, [still(0, count=4)], embeddings=[[1.0, 0.0]]))
+    returned = linker.link(clip(4 + pause, [still(0)], embeddings=[[1.0, 0.0]]))
+    assert returned == [0 if pause <= 10 else 1]
+
+
 def test_what_differs_too_much_does_not_return():
     near = [0.9, 0.1**0.5 * 0.6, 0.0]
     linker = ClipLinker(return_similarity=0.95)

@@ -153,10 +153,13 @@ def test_weights_of_nan_are_not_saved(tmp_path):
 class ScoreHook(Hook):
     """Stands in for a validation after every epoch."""
 
+    def __init__(self, scores=(1.0, 2.0, 3.0)):
+        self.scores = scores
+
     def after_train_epoch(self, runner):
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook):
-                hook.after_val_epoch(runner, {"acc": runner.epoch + 1.0})
+                hook.after_val_epoch(runner, {"acc": self.scores[runner.epoch]})
 
 
 def crafted(run, path, **info):
@@ -179,7 +182,12 @@ def test_resumed_checkpoint_cannot_have_files_removed(run, tmp_path, hook):
     assert victim.exists() == (hook is AtomicCheckpointHook)
 
 
-def test_best_checkpoint_replaces_the_former_one(tmp_path):
+@pytest.mark.parametrize(
+    "scores", [(1.0, 2.0, 3.0), (1.0, 3.0, 2.0), (3.0, 2.0, 1.0), (2.0, 1.0, 3.0)]
+)
+def test_best_checkpoint_replaces_the_former_one(tmp_path, scores):
+    """And stays when a later validation is worse."""
     checkpoint = AtomicCheckpointHook(interval=1, save_best="acc", rule="greater")
-    train(tmp_path, num_workers=0, checkpoint=checkpoint, hooks=[ScoreHook()])
-    assert [path.name for path in tmp_path.glob("best*")] == ["best_acc_epoch_2.pth"]
+    train(tmp_path, num_workers=0, checkpoint=checkpoint, hooks=[ScoreHook(scores)])
+    name = f"best_acc_epoch_{scores.index(max(scores))}.pth"
+    assert [path.name for path in tmp_path.glob("best*")] == [name]

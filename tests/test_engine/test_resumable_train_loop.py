@@ -1,13 +1,17 @@
+import random
+
+import numpy as np
 import pytest
 import torch
 from mmengine.runner import EpochBasedTrainLoop
 
-from mmtaformer.engine import AtomicCheckpointHook
+from mmtaformer.engine import AtomicCheckpointHook, resumable_train_loop
 
 from ..helpers.toy_training import (
     NUM_BATCHES,
     NUM_EPOCHS,
     RandomData,
+    ToyModel,
     resume_from,
     train,
 )
@@ -81,6 +85,32 @@ def test_epochs_and_items_differ(tmp_path):
         assert len({numbers[generator] for numbers in seen}) == 2 * LENGTH
     # The generators are not copies of each other.
     assert all(len(set(numbers[1:])) == 3 for numbers in seen)
+
+
+def test_training_steps_of_two_processes_differ(tmp_path, monkeypatch):
+    """In what they draw, dropout for instance; the items depend on epoch and index."""
+
+    class DrawingModel(ToyModel):
+        def __init__(self):
+            super().__init__()
+            self.drawn = []
+
+        def forward(self, inputs, data_samples=None, mode="tensor"):
+            self.drawn.append(
+                (random.random(), np.random.rand(), torch.rand(()).item())
+            )
+            return super().forward(inputs, data_samples, mode)
+
+    models = []
+    for rank in (0, 1, 0):
+        monkeypatch.setattr(resumable_train_loop, "get_rank", lambda rank=rank: rank)
+        folder = tmp_path / str(len(models))
+        models.append(train(folder, model=DrawingModel(), num_workers=0))
+    first, second, again = models
+    assert first.drawn == again.drawn
+    for one, other in zip(first.drawn, second.drawn, strict=True):
+        assert not set(one) & set(other)
+    assert first.seen == second.seen
 
 
 def test_workers_that_outlive_the_epoch(tmp_path):

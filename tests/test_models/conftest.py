@@ -1,6 +1,8 @@
 import pytest
 from mmengine.registry import DefaultScope
 
+import mmtaformer  # noqa: F401, registers what the tests build
+
 
 @pytest.fixture(scope="package", autouse=True)
 def mmdet_scope():

@@ -217,6 +217,10 @@ BREAKAGES = {
         lambda c: c["annotations"][0].update(iscrowd=True),
         "annotation 0 has 'iscrowd' True; give 0 or 1",
     ),
+    "crowd of another number": (
+        lambda c: c["annotations"][0].update(iscrowd=2),
+        "annotation 0 has 'iscrowd' 2; give 0 or 1",
+    ),
     "box of three": (
         lambda c: c["annotations"][0].update(bboxes=[[1, 2, 3], None, None]),
         r"annotation 0, video 0, frame 0: the box \[1, 2, 3\] is not .*; correct it",

@@ -7,7 +7,7 @@ from pycocotools import mask as mask_utils
 from mmtaformer.utils.errors import DataError
 from mmtaformer.ytvis import rle as codec
 
-from ..helpers.rle_loops import Malformed, mask_of_rle
+from ..helpers.rle_loops import Malformed, mask_of_rle, text_of_runs
 from ..helpers.ytvis_factory import encode, rectangle
 
 HEIGHT, WIDTH = 12, 20
@@ -57,7 +57,9 @@ def completed(runs):
 
 
 @QUICK
-@given(st.one_of(TEXTS, RUNS, RUNS.map(completed)))
+@given(
+    st.one_of(TEXTS, RUNS, RUNS.map(completed), RUNS.map(completed).map(text_of_runs))
+)
 def test_counts_are_read_as_loops_read_them_or_refused(counts):
     try:
         expected = mask_of_rle(rle_of(counts), HEIGHT, WIDTH)
@@ -156,6 +158,9 @@ SQUARE = [1, 1, 5, 1, 5, 5, 1, 5]
         (rle_of("\ud800"), "no compressed run lengths"),
         (rle_of("`7?é"), "no compressed run lengths"),
         (rle_of("P" * 9 + "0"), "no compressed run lengths"),
+        (rle_of(text_of_runs([-5, 245])), "no compressed run lengths"),
+        (rle_of(text_of_runs([33, -4, 211])), "no compressed run lengths"),
+        (rle_of(text_of_runs([99, 20, 31, -40, 130])), "no compressed run lengths"),
         (dict(rle_of([240]), size=[20, 12]), r"height and width \(20, 12\)"),
         (dict(rle_of([240]), size=[12]), r"height and width \(12,\)"),
         (dict(rle_of([240]), size=None), "not .height, width."),

@@ -24,9 +24,16 @@ def test_absent_instances_are_aligned_over_frames():
     assert (targets.boxes[0, 1] == 1e-6).all()
     assert targets.masks.shape == (2, 3, 10, 20)
     assert targets.masks[0, 1].sum() == 0
-    # Cell (i, j) reads pixel (4i + 2, 4j + 2).
     assert targets.masks[0, 0].sum() == 5 * 10
     assert targets.masks[0, 2].nonzero().tolist() == [[2, 2], [2, 3], [3, 2], [3, 3]]
+
+
+def test_masks_are_read_in_the_middle_of_cells():
+    """Cell (i, j) reads pixel (4i + 2, 4j + 2)."""
+    sample = clip_sample((40, 80), {1: [(6, 9, 15, 18)]})
+    targets = build_clip_targets(sample, (10, 20), "cpu")
+    cells = [[2, 1], [2, 2], [2, 3], [3, 1], [3, 2], [3, 3]]
+    assert targets.masks[0, 0].nonzero().tolist() == cells
 
 
 def test_masks_are_padded_to_the_logits():
