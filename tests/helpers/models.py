@@ -6,7 +6,10 @@ from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from mmengine.structures import InstanceData
+
+import mmtaformer  # noqa: F401, registers what is built
 
 from .golden import REPO_ROOT
 
@@ -39,7 +42,9 @@ def build_tiny(
         options: Merged into the config by dotted key.
     """
     torch.manual_seed(seed)
-    model = MODELS.build(tiny_config(name, **options)._cfg_dict)
+    # As the runner does, whatever test ran before.
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        model = MODELS.build(tiny_config(name, **options)._cfg_dict)
     model.init_weights()
     for parameter in model.parameters():
         parameter.data += noise * torch.randn_like(parameter)
