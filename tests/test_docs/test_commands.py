@@ -1,6 +1,7 @@
 """Every command of the pages: its tool takes the arguments, and its files exist."""
 
 import importlib
+import importlib.util
 import re
 import shlex
 import subprocess
@@ -22,6 +23,7 @@ PLACEHOLDERS = {
 }
 # Programs of others, which are not run.
 OTHERS = {"pip", "mim", "source", "sphinx-build", "pre-commit", "grep", "git", "cd"}
+OWN_MODULES = ("mmtaformer", "projects", "tests")
 FOLDERS = ("configs", "projects", "tools", "docs", "requirements", "tests")
 
 
@@ -51,10 +53,15 @@ def check(command, load_tool):
     while re.match(r"[A-Z][A-Z0-9_]*=", words[0]):
         del words[0]
     check_files(words)
-    if words[:2] == ["python", "-m"]:
+    if words[:2] == ["python", "-m"] and words[2].split(".")[0] not in OWN_MODULES:
+        assert importlib.util.find_spec(words[2]), f"there is no module {words[2]}"
+    elif words[:2] == ["python", "-m"]:
         parse(importlib.import_module(as_module(words[2])), words[3:])
     elif words[0] == "python":
-        parse(load_tool(words[1].removeprefix("tools/")), words[2:])
+        path = words[1]
+        in_tools = path.startswith("tools/")
+        name = path.removeprefix("tools/") if in_tools else f"../{path}"
+        parse(load_tool(name), words[2:])
     elif words[0] == "bash":
         check_script(Path(words[1]), words[2:], load_tool)
     else:
@@ -90,7 +97,7 @@ def parse(tool, words):
     config = getattr(args, "config", None)
     if isinstance(config, str) and (REPO_ROOT / config).is_file():
         cfg = Config.fromfile(REPO_ROOT / config)
-        cfg.merge_from_dict(args.cfg_options or {})
+        cfg.merge_from_dict(getattr(args, "cfg_options", None) or {})
         assert unknown_keys(cfg) == []
 
 

@@ -68,6 +68,8 @@ def trained_on(cfg):
         "data/youtube_vis_2019/": "YouTube-VIS 2019",
         "data/youtube_vis_2021/": "YouTube-VIS 2021",
         "data/synthvis/": "SynthVIS",
+        "data/synthvis_deform/": "SynthVIS",
+        "data/synthvis_identity/": "SynthVIS",
         "data/cells/": "Cell Tracking Challenge",
     }
     names = [name for folder, name in folders.items() if folder in text]

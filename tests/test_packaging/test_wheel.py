@@ -18,7 +18,7 @@ SHIPPED = {
     "configs": ("**/*.py",),
     "demo": ("*.md", "*.mp4", "*.py", "*.safetensors"),
     "projects": ("**/*.py", "**/*.md", "*/paper.yml"),
-    "tools": ("**/*.py", "**/*.md", "**/*.sh"),
+    "tools": ("**/*.py", "**/*.md", "**/*.sh", "dev/mutants.yml"),
 }
 LEFT_BEHIND = {"__pycache__", "work_dirs"}
 
@@ -33,7 +33,7 @@ def files_of_checkout(folder, patterns):
 def expected_names():
     info = f"mmtaformer-{mmtaformer.__version__}.dist-info"
     names = {f"{info}/{n}" for n in ("METADATA", "RECORD", "WHEEL", "licenses/LICENSE")}
-    names |= files_of_checkout("mmtaformer", ["**/*.py", "**/*.cpp"])
+    names |= files_of_checkout("mmtaformer", ["**/*.py", "**/*.cpp", "**/*.h"])
     names |= {f"{MIM}/model-index.yml", f"{MIM}/metafile.yml"}
     for folder, patterns in SHIPPED.items():
         names |= {f"{MIM}/{name}" for name in files_of_checkout(folder, patterns)}
