@@ -40,6 +40,16 @@ def _restored_environment():
         yield
 
 
+@pytest.fixture(autouse=True)
+def _scope_of_mmdet():
+    """Whatever ran before in this process, names are those of mmdet's registries."""
+    from mmengine.registry import init_default_scope
+
+    import mmtaformer  # noqa: F401
+
+    init_default_scope("mmdet")
+
+
 @pytest.fixture(scope="session")
 def synthvis_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated data set of a few small videos, with splits train and val."""

@@ -105,7 +105,7 @@ def write_data(root: Path) -> None:
         for split in ("train", "valid"):
             _write_videos(root / f"youtube_vis_{year}", split, names)
     for split in ("train", "val"):
-        for name in ("synthvis", "synthvis_deform", "synthvis_identity"):
+        for name in ("cells", "synthvis", "synthvis_deform", "synthvis_identity"):
             _write_videos(root / name, split, [f"class_{k}" for k in range(6)])
     masks = [rectangle(SIZE, 20, 20, 50, 8), rectangle(SIZE, 40, 34, 20, 20)]
     instances = [(name, m, "rle", 0) for name, m in zip(("cat", "car"), masks)]

@@ -1,5 +1,7 @@
 """A run of several processes ends when one of them fails, and says why."""
 
+import sys
+
 import pytest
 
 from mmtaformer.utils import launch
@@ -46,7 +48,8 @@ def test_failing_process_ends_the_run(tiny_config, tmp_path):
 
 
 def test_errors_name_the_process(monkeypatch):
-    monkeypatch.setattr(launch, "get_dist_info", lambda: (1, 4))
+    module = sys.modules[launch.friendly_errors.__module__]
+    monkeypatch.setattr(module, "get_dist_info", lambda: (1, 4))
     with pytest.raises(SystemExit) as exit_info, launch.friendly_errors():
         raise FloatingPointError("The loss is not finite.")
     assert str(exit_info.value) == "error: process 1 of 4: The loss is not finite."

@@ -149,4 +149,4 @@ def test_one_process_has_nothing_to_share(config, tmp_path):
     cfg = Config.fromfile(config)
     cfg.update(launcher="none", work_dir=str(tmp_path / "work"))
     runner = launch.build_runner(cfg)
-    assert type(runner) is Runner
+    assert isinstance(runner, Runner)

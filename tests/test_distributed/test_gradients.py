@@ -5,7 +5,7 @@ from mmdet.registry import MODEL_WRAPPERS
 from mmengine.config import Config
 from mmengine.dist import get_rank
 
-from mmtaformer.utils import launch
+from mmtaformer.utils.launch.runner import _use_cpu_process_group
 
 from .clips import batch, build_model, gradients, total_loss
 from .ranks import run_ranks
@@ -23,7 +23,7 @@ def backward(model, counts):
 
 def backward_on_rank(name, counts_of_ranks):
     cfg = Config(dict(launcher="pytorch"))
-    launch._use_cpu_process_group(cfg)
+    _use_cpu_process_group(cfg)
     model = MODEL_WRAPPERS.build(
         dict(cfg.model_wrapper_cfg, module=build_model(name)),
     )
