@@ -105,8 +105,9 @@ def write_data(root: Path) -> None:
         for split in ("train", "valid"):
             _write_videos(root / f"youtube_vis_{year}", split, names)
     for split in ("train", "val"):
-        for name in ("cells", "synthvis", "synthvis_deform", "synthvis_identity"):
+        for name in ("synthvis", "synthvis_deform", "synthvis_identity"):
             _write_videos(root / name, split, [f"class_{k}" for k in range(6)])
+        _write_videos(root / "cells", split, ["nucleus"])
     masks = [rectangle(SIZE, 20, 20, 50, 8), rectangle(SIZE, 40, 34, 20, 20)]
     instances = [(name, m, "rle", 0) for name, m in zip(("cat", "car"), masks)]
     write_coco(root / "coco", {1: instances, 2: instances[:1]})
@@ -124,4 +125,7 @@ def _write_videos(root: Path, split: str, names: Any) -> None:
     content["categories"] = [
         dict(id=id, name=name) for id, name in zip(sorted(ids), names, strict=True)
     ]
+    for annotation in content["annotations"]:
+        if annotation["category_id"] not in ids:  # of a single class
+            annotation["category_id"] = ids[0]
     (root / f"{split}.json").write_text(json.dumps(content))

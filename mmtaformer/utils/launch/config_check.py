@@ -134,13 +134,19 @@ def _unknown_names(cfg: Config) -> Iterator[str]:
             yield from _unknown_arguments(section, kind, where)
 
 
+# What mmcv builds layers from; it fails with the registry's own error.
+_LAYER_CFGS = ("norm_cfg", "act_cfg", "conv_cfg")
+
+
 def _unknown_arguments(node: Mapping, kind: str, where: str) -> Iterator[str]:
     registered = _registered(kind)
     if registered is None:
         meant = closest(kind, _registered_names(), cutoff=0.75)
         # Words without capitals mean something to the class that gets them.
-        if meant and kind != kind.lower():
-            yield f"There is no {kind!r} for {where}.type; did you mean {meant!r}?"
+        hint = f"; did you mean {meant!r}?" if meant else "."
+        of_a_layer = where.rpartition(".")[2] in _LAYER_CFGS
+        if of_a_layer or (meant and kind != kind.lower()):
+            yield f"There is no {kind!r} for {where}.type{hint}"
         return
     arguments = _arguments(registered)
     for key in node.keys() - arguments if arguments else ():
