@@ -37,4 +37,6 @@ if [[ "$stack" == onedl ]]; then
 fi
 
 step "Tests with the packages of $stack (several minutes for all of them)"
+# All of them in two processes; each file stays in one, as its fixtures are shared.
+(($#)) || set -- -n 2 --dist loadfile
 "$ENV_PYTHON" -m pytest "$@"
