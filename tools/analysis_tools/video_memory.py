@@ -8,7 +8,6 @@ Each line is measured in a process of its own, on generated frames that repeat::
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,9 +20,11 @@ import mmtaformer  # noqa: F401
 
 # isort: split
 import numpy as np
+import torch
 from rich.console import Console
 from rich.table import Table
 
+from mmtaformer.utils.benchmark import peak_memory
 from mmtaformer.utils.launch import friendly_errors
 
 
@@ -120,9 +121,8 @@ def measure(
         out_dir=video.parent / f"out_{mode}",
     )
     seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {
-        "peak_gb": peak / 1e9,
+        "peak_gb": peak_memory(torch.device("cpu")) / 1e9,
         "fps": count / seconds,
         "other_percent": 100 * (seconds - model_seconds) / model_seconds,
         "tracks": len(result),
