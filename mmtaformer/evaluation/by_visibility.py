@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from mmtaformer.utils.errors import DataError
 from mmtaformer.ytvis.json_files import PathType
@@ -76,6 +75,8 @@ def _match(
     by_category: bool,
 ) -> list[tuple[Mapping[str, Any], Mapping[str, Any] | None]]:
     """Pairs of an object and its result, or None."""
+    from scipy.optimize import linear_sum_assignment  # not for everyone who imports us
+
     ious = np.zeros((len(objects), len(results)))
     for i, entry in enumerate(objects):
         for j, result in enumerate(results):
