@@ -151,14 +151,20 @@ class VISInferencer(BaseInferencer):
             result = self._track(
                 part,
                 options,
-                folder,
-                pred_score_thr,
-                trail,
-                no_save_vis,
-                resume,
-                visible,
+                out_dir=folder,
+                score_thr=pred_score_thr,
+                trail=trail,
+                no_save_vis=no_save_vis,
+                resume=resume,
+                show_progress=visible,
             )
-            self._save(result, folder, trail, no_save_vis, no_save_pred)
+            self._save(
+                result,
+                folder,
+                trail=trail,
+                no_save_vis=no_save_vis,
+                no_save_pred=no_save_pred,
+            )
             if print_result:
                 print(result)
             results.append(result)
@@ -199,6 +205,7 @@ class VISInferencer(BaseInferencer):
         self,
         source: Source,
         options: TrackingOptions,
+        *,
         out_dir: Path | None,
         score_thr: float,
         trail: int,
@@ -266,6 +273,7 @@ class VISInferencer(BaseInferencer):
         self,
         result: VideoTracks,
         out_dir: Path | None,
+        *,
         trail: int,
         no_save_vis: bool,
         no_save_pred: bool,
