@@ -10,7 +10,8 @@ from .inferencer import VISInferencer
 from .linking import ClipLinker
 from .online import FrameTrack
 from .tracking import TrackingOptions, TrackStream
-from .video_tracks import VideoInfo, VideoTracks
+from .video_info import VideoInfo
+from .video_tracks import VideoTracks
 from .zoo import list_models
 
 __all__ = [

@@ -3,16 +3,17 @@
 import importlib
 import json
 import os
+from collections.abc import Sequence
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mmtaformer.utils.files import atomic_path
+from mmtaformer.visualization import Track
 from mmtaformer.ytvis.rle import area, bounding_box, decode
 
-if TYPE_CHECKING:
-    from .video_tracks import VideoTracks
+from .video_info import VideoInfo
 
 PathType = str | os.PathLike[str]
 
@@ -36,7 +37,7 @@ def require(name: str, purpose: str) -> ModuleType:
 
 
 def results(
-    result: "VideoTracks", path: PathType | None, video_id: int
+    tracks: Sequence[Track], path: PathType | None, video_id: int
 ) -> list[dict[str, Any]]:
     """Entries of the official results format; see :meth:`VideoTracks.to_json`."""
     entries = [
@@ -46,15 +47,19 @@ def results(
             "score": track.score,
             "segmentations": list(track.masks),
         }
-        for track in result.tracks
+        for track in tracks
     ]
     _write_json(entries, path)
     return entries
 
 
-def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
+def annotations(
+    tracks: Sequence[Track],
+    info: VideoInfo,
+    classes: Sequence[str],
+    path: PathType | None,
+) -> dict[str, Any]:
     """Content of an annotation file; see :meth:`VideoTracks.to_coco_vid`."""
-    info = result.info
     names = info.file_names or [f"{t:05d}.jpg" for t in range(info.num_frames)]
     video = {
         "id": 1,
@@ -65,7 +70,7 @@ def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
     }
     content = {
         "categories": [
-            {"id": label + 1, "name": name} for label, name in enumerate(result.classes)
+            {"id": label + 1, "name": name} for label, name in enumerate(classes)
         ],
         "videos": [video],
         "annotations": [
@@ -78,32 +83,32 @@ def annotations(result: "VideoTracks", path: PathType | None) -> dict[str, Any]:
                 "areas": [rle and area(rle) for rle in track.masks],
                 "bboxes": [rle and bounding_box(rle) for rle in track.masks],
             }
-            for number, track in enumerate(result.shown, start=1)
+            for number, track in enumerate(tracks, start=1)
         ],
     }
     _write_json(content, path)
     return content
 
 
-def dataframe(result: "VideoTracks") -> Any:
+def dataframe(tracks: Sequence[Track], times: Sequence[float]) -> Any:
     """One row per track and frame; see :meth:`VideoTracks.to_dataframe`."""
     pandas = require("pandas", "to_dataframe()")
     columns = ["frame", "time", "track_id", "class", "score", "visible"]
     columns += ["x1", "y1", "x2", "y2", "area"]
     rows = []
-    for track in result.tracks:
+    for track in tracks:
         for t, rle in enumerate(track.masks):
             box = track.box(t) if rle else (np.nan,) * 4
             pixels = area(rle) if rle else np.nan
-            head = (t, result.info.times[t], track.track_id, track.name, track.score)
+            head = (t, times[t], track.track_id, track.name, track.score)
             rows.append((*head, rle is not None, *box, pixels))
     return pandas.DataFrame(rows, columns=columns)
 
 
-def detections(result: "VideoTracks", t: int) -> Any:
-    """The shown tracks of a frame; see :meth:`VideoTracks.to_supervision`."""
+def detections(tracks: Sequence[Track], t: int) -> Any:
+    """The tracks in frame ``t``; see :meth:`VideoTracks.to_supervision`."""
     supervision = require("supervision", "to_supervision()")
-    visible = [track for track in result.shown if track.masks[t]]
+    visible = [track for track in tracks if track.masks[t]]
     rles = [rle for track in visible if (rle := track.masks[t])]
     if not visible:
         return supervision.Detections.empty()

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,36 +16,35 @@ import numpy as np
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.visualization import (
+    Track,
     draw_side_by_side,
     draw_track_frame,
     write_video,
 )
 from mmtaformer.ytvis.rle import decode
 
-if TYPE_CHECKING:
-    from .video_tracks import VideoTracks
+from .video_info import VideoInfo
 
 PathType = str | os.PathLike[str]
 
-_HTML_SHORT_SIDE = 240  # pixels of the clip in a notebook
+HTML_SHORT_SIDE = 240  # pixels of the clip in a notebook
 _HTML_FRAMES = 300
 
 
 def save_frames(
-    result: "VideoTracks", file_names: Sequence[str], image_dir: PathType
+    frames: Iterable[np.ndarray], file_names: Sequence[str], image_dir: PathType
 ) -> None:
     """Write the frames of a video under the given names, into ``image_dir``."""
     with _complete_folder(Path(image_dir)) as folder:
-        for name, frame in zip(file_names, result.frames(), strict=False):
+        for name, frame in zip(file_names, frames, strict=False):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             _write_image(folder / name, frame)
 
 
-def save_masks(result: "VideoTracks", out_dir: PathType) -> None:
+def save_masks(tracks: Sequence[Track], info: VideoInfo, out_dir: PathType) -> None:
     """One indexed PNG per frame; see :meth:`VideoTracks.save_masks`."""
     from PIL import Image
 
-    info, tracks = result.info, result.shown
     if len(tracks) > 255:
         raise UsageError(
             f"{len(tracks)} tracks do not fit into indexed PNGs, which hold 255; raise "
@@ -64,11 +63,13 @@ def save_masks(result: "VideoTracks", out_dir: PathType) -> None:
             image.save(folder / f"{t:05d}.png")
 
 
-def save_crops(result: "VideoTracks", out_dir: PathType) -> None:
+def save_crops(
+    frames: Iterable[np.ndarray], tracks: Sequence[Track], out_dir: Path
+) -> None:
     """The box of each track in each frame; see :meth:`VideoTracks.save_crops`."""
-    with _complete_folder(Path(out_dir) / result.info.name) as folder:
-        for t, frame in enumerate(result.frames()):
-            for track in result.shown:
+    with _complete_folder(out_dir) as folder:
+        for t, frame in enumerate(frames):
+            for track in tracks:
                 if not track.masks[t]:
                     continue
                 x1, y1, x2, y2 = np.array(track.box(t)).round().astype(int)
@@ -79,15 +80,18 @@ def save_crops(result: "VideoTracks", out_dir: PathType) -> None:
                     _write_image(target / f"{t:05d}.png", crop)
 
 
-def plot(result: "VideoTracks", num_frames: int, path: PathType | None) -> Any:
-    """Frames beside each other; see :meth:`VideoTracks.plot`."""
+def plot(
+    frames: Iterable[np.ndarray],
+    tracks: Sequence[Track],
+    wanted: Sequence[int],
+    path: PathType | None,
+) -> Any:
+    """The wanted frames beside each other; see :meth:`VideoTracks.plot`."""
     from PIL import Image
 
-    count = min(num_frames, result.info.num_frames)
-    wanted = set(np.linspace(0, result.info.num_frames - 1, count).round().astype(int))
     pictures = [
-        draw_track_frame(frame, result.shown, t)
-        for t, frame in enumerate(result.frames())
+        draw_track_frame(frame, tracks, t)
+        for t, frame in enumerate(frames)
         if t in wanted
     ]
     image = Image.fromarray(draw_side_by_side(pictures))
@@ -105,25 +109,37 @@ def side_by_side(
         yield draw_side_by_side(pair)
 
 
-def html(result: "VideoTracks") -> str:
-    """A small clip, embedded, and a table of the shown tracks."""
+def html(
+    title: str,
+    tracks: Sequence[Track],
+    drawn: Iterable[np.ndarray] | None = None,
+    fps: float = 6.0,
+) -> str:
+    """A title, a clip that is embedded, and a table of the tracks.
+
+    Args:
+        title: What is written above.
+        tracks: The rows of the table.
+        drawn: The frames of the clip, of which the first ones are taken; None leaves
+            it out.
+        fps: Frames per second of the clip.
+    """
     rows = "".join(
         f"<tr><td>{track.track_id}</td><td>{html_text.escape(track.name)}</td>"
         f"<td>{track.score:.2f}</td><td>{len(track.frames)}</td></tr>"
-        for track in result.shown
+        for track in tracks
     )
     table = (
         "<table><tr><th>track</th><th>class</th><th>score</th><th>frames</th></tr>"
         f"{rows}</table>"
     )
-    text = f"<p>{html_text.escape(str(result))}</p>"
-    if result.source is None or not result.source.repeatable:
+    text = f"<p>{html_text.escape(title)}</p>"
+    if drawn is None:
         return text + table
-    scale = _HTML_SHORT_SIDE / min(result.info.height, result.info.width)
-    pictures = (p for p, _ in zip(result.draw(scale=scale), range(_HTML_FRAMES)))
+    pictures = (picture for picture, _ in zip(drawn, range(_HTML_FRAMES)))
     with tempfile.TemporaryDirectory() as folder:
         clip = Path(folder) / "clip.mp4"
-        write_video(clip, pictures, result.info.fps)
+        write_video(clip, pictures, fps)
         encoded = base64.b64encode(clip.read_bytes()).decode()
     video = (
         '<video controls loop muted src="data:video/mp4;base64,'

@@ -22,7 +22,8 @@ from .frame_pipeline import FramePipeline, PreparedFrame
 from .memory import fits, free_bytes, whole_video_bytes
 from .online import FrameTrack, OnlineTracker, PredictClip
 from .sources import Frame, Source
-from .video_tracks import VideoInfo, VideoTracks
+from .video_info import VideoInfo
+from .video_tracks import VideoTracks
 
 MODES = ("auto", "whole", "online")
 

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from mmtaformer.visualization import (
 )
 
 from . import exports, outputs
+from .video_info import VideoInfo
 
 if TYPE_CHECKING:
     import pandas
@@ -26,35 +28,6 @@ if TYPE_CHECKING:
     from .sources import Source
 
 PathType = str | os.PathLike[str]
-
-
-@dataclass(frozen=True)
-class VideoInfo:
-    """What is known about a video.
-
-    Attributes:
-        name: What its files are called after.
-        height: Height of the frames in pixels.
-        width: Width of the frames in pixels.
-        times: Seconds of each frame since the start of the source.
-        file_names: Name of each frame's image; empty for a video file.
-    """
-
-    name: str
-    height: int
-    width: int
-    times: Sequence[float]
-    file_names: Sequence[str] = ()
-
-    @property
-    def num_frames(self) -> int:
-        return len(self.times)
-
-    @property
-    def fps(self) -> float:
-        """Mean number of frames per second; 6 for a single frame."""
-        duration = self.times[-1] - self.times[0] if self.times else 0.0
-        return (len(self.times) - 1) / duration if duration > 0 else 6.0
 
 
 @dataclass(frozen=True)
@@ -121,7 +94,7 @@ class VideoTracks:
         Returns:
             One entry per track; category ids are labels counted from 1.
         """
-        return exports.results(self, path, video_id)
+        return exports.results(self.tracks, path, video_id)
 
     def to_coco_vid(
         self, path: PathType | None = None, image_dir: PathType | None = None
@@ -135,9 +108,10 @@ class VideoTracks:
         Returns:
             The content of an annotation file of YouTube-VIS.
         """
-        content = exports.annotations(self, path)
+        content = exports.annotations(self.shown, self.info, self.classes, path)
         if image_dir is not None:
-            outputs.save_frames(self, content["videos"][0]["file_names"], image_dir)
+            names = content["videos"][0]["file_names"]
+            outputs.save_frames(self.frames(), names, image_dir)
         return content
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -148,11 +122,12 @@ class VideoTracks:
             ``visible``, ``x1``, ``y1``, ``x2``, ``y2`` and ``area`` (pixels), NaN
             where an instance is not visible.
         """
-        return exports.dataframe(self)
+        return exports.dataframe(self.tracks, self.info.times)
 
     def to_supervision(self) -> "list[supervision.Detections]":
         """The shown tracks as one ``Detections`` per frame; needs supervision."""
-        return [exports.detections(self, t) for t in range(self.info.num_frames)]
+        shown = self.shown
+        return [exports.detections(shown, t) for t in range(self.info.num_frames)]
 
     def frames(self) -> Iterator[np.ndarray]:
         """Read the frames again: RGB, uint8, (H, W, 3).
@@ -207,7 +182,7 @@ class VideoTracks:
         Args:
             out_dir: A folder of the video's name is made in it.
         """
-        outputs.save_masks(self, out_dir)
+        outputs.save_masks(self.shown, self.info, out_dir)
 
     def save_crops(self, out_dir: PathType) -> None:
         """Write each shown track's box in each frame as a PNG.
@@ -215,7 +190,7 @@ class VideoTracks:
         Args:
             out_dir: One folder per track is made in it.
         """
-        outputs.save_crops(self, out_dir)
+        outputs.save_crops(self.frames(), self.shown, Path(out_dir) / self.info.name)
 
     def plot(self, num_frames: int = 6, path: PathType | None = None) -> "Image.Image":
         """Frames with the shown tracks, evenly spread over time, beside each other.
@@ -224,8 +199,15 @@ class VideoTracks:
             num_frames: How many frames.
             path: Where to write the picture, if at all.
         """
-        return outputs.plot(self, num_frames, path)
+        count = min(num_frames, self.info.num_frames)
+        wanted = np.linspace(0, self.info.num_frames - 1, count).round().astype(int)
+        return outputs.plot(self.frames(), self.shown, wanted.tolist(), path)
 
     def _repr_html_(self) -> str:
         """A clip that plays and a table, in a notebook."""
-        return outputs.html(self)
+        if self.source is None or not self.source.repeatable:
+            return outputs.html(str(self), self.shown)
+        scale = outputs.HTML_SHORT_SIDE / min(self.info.height, self.info.width)
+        return outputs.html(
+            str(self), self.shown, self.draw(scale=scale), self.info.fps
+        )

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from pycocotools import mask as mask_utils
 
+from mmtaformer.apis import VideoInfo, VideoTracks
 from mmtaformer.apis.sources import open_source
-from mmtaformer.apis.video_tracks import VideoInfo, VideoTracks
 from mmtaformer.datasets import YTVISDataset
 from mmtaformer.evaluation import evaluate_ytvis
 from mmtaformer.utils.errors import UsageError
