@@ -9,6 +9,8 @@ from mmtaformer.utils.errors import DataError
 
 from .images import read_header, size_message
 
+_LONGEST_PATH = 300  # characters of it in a message
+
 
 def check_frames(
     videos: Sequence[Mapping[str, Any]], folder: str, allow_outside: bool = False
@@ -56,14 +58,23 @@ def check_names(videos: Sequence[Mapping[str, Any]], path: str) -> None:
 
 def name_frame(path: str, video_id: int | None) -> str:
     """How to call a frame in a message; the id of its video may be unknown."""
+    path = _show_path(path)
     return path if video_id is None else f"{path} (video {video_id})"
+
+
+def _show_path(path: str) -> str:
+    """A path in a message: on one line, and not as long as a stranger likes."""
+    if len(path) > _LONGEST_PATH:
+        half = _LONGEST_PATH // 2
+        path = f"{path[:half]}...{path[-half:]}"
+    return path if path.isprintable() else repr(path)
 
 
 def _outside(where: str, name: str) -> str:
     return (
-        f"{where}: the frame {name} lies outside of the image folder; correct "
-        "'file_names', or set allow_outside_root=True in the data set if you trust the "
-        "file."
+        f"{where}: the frame {_show_path(name)} lies outside of the image folder; "
+        "correct 'file_names', or set allow_outside_root=True in the data set if you "
+        "trust the file."
     )
 
 

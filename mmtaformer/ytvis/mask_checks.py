@@ -5,6 +5,7 @@ compute for ever or return another mask, and a polygon far away takes all memory
 """
 
 import math
+from array import array
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,6 +20,10 @@ _FIRST_CHARACTER = 48
 _GOES_ON, _BITS = 32, 5
 _MAX_CHARACTERS = 6  # of one number: 30 bits, more than checks.MAX_PIXELS needs
 _SIGNED = (np.arange(_GOES_ON) ^ 16) - 16  # value of the last five bits
+_NO_RUNS = (
+    "the 'counts' of the mask hold more than whole numbers from 0, or one larger than "
+    "any image has pixels; correct them"
+)
 _NO_TEXT = "the 'counts' of the mask are no compressed run lengths, or are cut off"
 
 
@@ -73,13 +78,18 @@ def check_counts(counts: Any, pixels: int) -> bool:
             "the 'counts' of the mask are neither a text nor a list of run lengths; "
             "correct them"
         )
-    types = set(map(type, counts))
-    if not all(map(is_integer_type, types)) or (smallest := min(counts)) < 0:
-        raise BrokenMask(
-            "the 'counts' of the mask hold more than whole numbers from 0; correct them"
-        )
-    _check_sum(sum(counts), pixels)
-    return smallest == 0 and 0 in counts[1:]
+    try:
+        runs = np.frombuffer(array("q", counts), np.int64)
+    except (TypeError, OverflowError):
+        raise BrokenMask(_NO_RUNS) from None
+    smallest = runs.min()
+    # An array takes true and false for 1 and 0.
+    suspects = set(map(type, counts)) if smallest <= 1 else ()
+    if smallest < 0 or not all(map(is_integer_type, suspects)):
+        raise BrokenMask(_NO_RUNS)
+    # No sum of runs that fit into the image overflows.
+    _check_sum(int(runs.sum() if runs.max() <= pixels else sum(counts)), pixels)
+    return bool(smallest == 0 and (runs[1:] == 0).any())
 
 
 def check_texts(texts: Sequence[str], pixels: int) -> list[int]:

@@ -28,6 +28,15 @@ def test_one_missing_frame_is_named_with_its_video(tmp_path, videos):
         check_frames(videos, str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["a" * 5000, "a\nb" * 40])
+def test_a_message_is_short_and_on_one_line(tmp_path, videos, name):
+    videos[1]["file_names"][1] = name
+    with pytest.raises(FileNotFoundError, match=r"1 of the 5 .*video 5") as error:
+        check_frames(videos, str(tmp_path))
+    assert len(str(error.value)) < 500 + len(str(tmp_path))
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize("folder", ["elsewhere", "video0/00000.jpg"])
 def test_wrong_folder_names_the_settings(tmp_path, videos, folder):
     with pytest.raises(FileNotFoundError, match=r"5 of the 5 .* data_prefix=dict"):
