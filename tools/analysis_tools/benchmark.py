@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from mmdet.registry import MODELS
 from mmdet.structures import DetDataSample, TrackDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
@@ -26,7 +25,7 @@ from mmengine.structures import InstanceData
 from rich.console import Console
 from rich.table import Table
 
-import mmtaformer  # noqa: F401
+from mmtaformer.apis import init_model
 from mmtaformer.utils.benchmark import measure
 from mmtaformer.utils.files import atomic_path
 
@@ -43,7 +42,6 @@ def load_config(name: str) -> Config:
     """The config of a model, without weights to download."""
     path = MODEL_CONFIGS[name]
     config = Config.fromfile(path) if isinstance(path, Path) else get_config(path)
-    config.model.backbone.init_cfg = None
     config.model.init_cfg = None
     return config
 
@@ -94,7 +92,7 @@ def inference_work(
     model: str, frames: int, size, device: str, dtype: str, compiled: bool = False
 ) -> Callable:
     """Prediction of one whole video."""
-    network = MODELS.build(load_config(model).model).to(device).eval()
+    network = init_model(load_config(model), device=device)
     if compiled:
         compile_parts(network)
     video = torch.randn(1, frames, 3, *size, device=device)
@@ -129,7 +127,7 @@ def train_work(
         config.model.backbone.with_cp = recompute_backbone
     if model == "mask2former":
         config.model.track_head.num_frames = frames
-    network = MODELS.build(config.model).to(device).train()
+    network = init_model(config, device=device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
     if compiled:
         compile_parts(network)
