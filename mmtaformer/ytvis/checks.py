@@ -57,6 +57,14 @@ def is_box(value: Any) -> bool:
     return all(map(is_finite, value)) and value[2] >= 0 and value[3] >= 0
 
 
+def is_image_size(value: Any) -> bool:
+    """Whether a value is the two sides of an image, in pixels, that may be taken."""
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    whole = all(is_integer(side) and side > 0 for side in value)
+    return whole and value[0] * value[1] <= MAX_PIXELS
+
+
 def show(value: Any) -> str:
     """A value in a message: short, and on one line."""
     try:
@@ -97,8 +105,7 @@ def check_size(entry: Mapping[str, Any], where: str) -> None:
             any camera's.
     """
     sides: list[Any] = [entry.get("width"), entry.get("height")]
-    whole = all(is_integer(side) and side > 0 for side in sides)
-    if not whole or sides[0] * sides[1] > MAX_PIXELS:
+    if not is_image_size(sides):
         raise DataError(
             f"{where} has width and height {show(tuple(sides))}; give whole numbers "
             f"of pixels, {MAX_PIXELS} together at most."

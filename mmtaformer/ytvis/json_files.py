@@ -10,6 +10,8 @@ from typing import Any
 
 from mmtaformer.utils.errors import DataError
 
+from .rle import compress_runs
+
 PathType = str | os.PathLike[str]
 
 # A zip may unpack to this many bytes, or to this many times its own size. Results of
@@ -35,7 +37,7 @@ def read_json(path: PathType, kind: str) -> Any:
         kind: How to call it in a message, such as "annotation file".
 
     Returns:
-        Its content.
+        Its content, with masks compressed, see :func:`compress_runs`.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -100,7 +102,7 @@ def _parse(text: bytes, path: Path, kind: str) -> Any:
     if not text.strip():
         raise DataError(f"The {kind} {path} is empty; download or write it again.")
     try:
-        return json.loads(text)
+        return json.loads(text, object_hook=compress_runs)
     except RecursionError as error:
         raise DataError(
             f"The {kind} {path} is nested too deeply for any file of this format; "

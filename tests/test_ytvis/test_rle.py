@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -193,3 +195,38 @@ def test_broken_masks(mask, message):
         with pytest.raises(DataError, match=f"^here: .*{message}") as error:
             check(mask, HEIGHT, WIDTH, "here")
         assert "\n" not in str(error.value)
+
+
+class TestCompressRuns:
+    """What is compressed while a file is read."""
+
+    def test_is_what_the_codec_makes_of_it(self):
+        given = rle_of([33, 4, 203])
+        read = json.loads(json.dumps({"a": [given]}), object_hook=codec.compress_runs)
+        expected = codec.to_rle(given, HEIGHT, WIDTH)
+        assert read == {"a": [expected]}
+        assert codec.to_rle(read["a"][0], HEIGHT, WIDTH) == expected
+        assert mask_utils.decode(expected).sum() == 4
+
+    @pytest.mark.parametrize(
+        "mask",
+        [
+            rle_of([33, 4, 202]),
+            rle_of([True, 239]),
+            rle_of([]),
+            rle_of("04"),
+            {"counts": [240]},
+            {"size": [-12, -20], "counts": [240]},
+            {"size": [2**40, 1], "counts": [2**40]},
+            {"size": [12], "counts": [12]},
+            {"size": "ab", "counts": [12]},
+            {"file_names": ["a"]},
+        ],
+    )
+    def test_leaves_the_rest_to_whoever_knows_the_place(self, mask):
+        assert codec.compress_runs(mask) is mask
+
+    def test_the_size_is_still_checked(self):
+        mask = codec.compress_runs(rle_of([33, 4, 203]))
+        with pytest.raises(DataError, match="^here: the mask has height and width"):
+            codec.to_rle(mask, WIDTH, HEIGHT, "here")
