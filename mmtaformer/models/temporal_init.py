@@ -56,7 +56,8 @@ def temporal_start(
             T-MSDA starts from its own initialization behind the same gate;
             ``default`` leaves every temporal part to its own initialization.
         intra_share: Weight of S-MSDA in the fusion.
-        num_frames: Length of the clips to be trained on.
+        num_frames: Length of the clips to be trained on; of the videos, if the model
+            encodes the index in the video.
 
     Returns:
         What is added to the weights, or replaces them: name to value and note.

@@ -105,12 +105,24 @@ class TemporalAugmentedDecoder(BaseModule):
         """L."""
         return self.layers[0].cross_attn.num_levels
 
-    def relate_frames(self, box_query: Tensor, layer_index: int) -> Tensor:
-        """Temporal self-attention ahead of a layer: (B, T, Q, C) to the same."""
+    def relate_frames(
+        self, box_query: Tensor, layer_index: int, frame_ids: Tensor | None = None
+    ) -> Tensor:
+        """Temporal self-attention ahead of a layer.
+
+        Args:
+            box_query: (B, T, Q, C).
+            layer_index: Of the layer.
+            frame_ids: (B, T) index of each frame in its video, if it is known.
+
+        Returns:
+            Tensor: (B, T, Q, C).
+        """
         if layer_index == 0 or len(self.temporal_self_attns) == 0:
             return box_query
         shared = len(self.temporal_self_attns) == 1
-        return self.temporal_self_attns[0 if shared else layer_index - 1](box_query)
+        attention = self.temporal_self_attns[0 if shared else layer_index - 1]
+        return attention(box_query, frame_ids)
 
     def forward(
         self,
@@ -143,7 +155,7 @@ class TemporalAugmentedDecoder(BaseModule):
         for index, layer in enumerate(self.layers):
             if self.with_cp and self.training:
                 layer = partial(recomputed, layer)
-            box_query = self.relate_frames(box_query, index)
+            box_query = self.relate_frames(box_query, index, memory.frame_ids)
             instance_query, box_query = layer(
                 instance_query,
                 box_query,

@@ -6,8 +6,12 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ..checks import require_heads
-from .positional_encoding import temporal_sine_encoding
+from ..checks import require_choice, require_heads
+from .positional_encoding import (
+    FRAME_INDICES,
+    temporal_sine_encoding,
+    video_sine_encoding,
+)
 
 
 @MODELS.register_module()
@@ -20,6 +24,8 @@ class TemporalSelfAttention(BaseModule):
         embed_dims: Channels C.
         num_heads: M.
         dropout: Dropout on the attention's weights and on its output.
+        frame_index: What e_t encodes: the frame's index in the ``clip`` or in the
+            ``video``.
         init_cfg: Initialization config.
     """
 
@@ -28,22 +34,37 @@ class TemporalSelfAttention(BaseModule):
         embed_dims: int = 256,
         num_heads: int = 8,
         dropout: float = 0.1,
+        frame_index: str = "clip",
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         require_heads(self, embed_dims, num_heads)
+        require_choice(self, FRAME_INDICES, frame_index=frame_index)
         self.embed_dims = embed_dims
+        self.frame_index = frame_index
         self.attn = nn.MultiheadAttention(
             embed_dims, num_heads, dropout, batch_first=True
         )
         self.dropout = nn.Dropout(dropout)
         self.norm = nn.LayerNorm(embed_dims)
 
-    def forward(self, box_query: Tensor) -> Tensor:
-        """Relate the frames of every query: (B, T, Q, C) to the same shape."""
+    def forward(self, box_query: Tensor, frame_ids: Tensor | None = None) -> Tensor:
+        """Relate the frames of every query.
+
+        Args:
+            box_query: (B, T, Q, C).
+            frame_ids: (B, T) index of each frame in its video, if it is known.
+
+        Returns:
+            Tensor: (B, T, Q, C).
+        """
         batch, num_frames, num_queries, embed_dims = box_query.shape
         tracks = box_query.transpose(1, 2).flatten(0, 1)
-        encoding = temporal_sine_encoding(num_frames, embed_dims, box_query.device)
+        if self.frame_index == "video":
+            encoding = video_sine_encoding(self, frame_ids, embed_dims)
+            encoding = encoding.repeat_interleave(num_queries, dim=0)
+        else:
+            encoding = temporal_sine_encoding(num_frames, embed_dims, box_query.device)
         query = tracks + encoding.to(tracks.dtype)
         attended = self.attn(query, query, tracks, need_weights=False)[0]
         tracks = self.norm(tracks + self.dropout(attended))

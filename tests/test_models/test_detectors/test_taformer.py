@@ -348,3 +348,54 @@ def test_backbones_of_mmdet_fit(backbone):
 def test_parts_that_do_not_fit_are_refused_at_the_start(options, message):
     with pytest.raises(UsageError, match=message):
         MODELS.build(tiny_config(**options)._cfg_dict)
+
+
+IN_VIDEO = {
+    "positional_encoding.frame_index": "video",
+    "decoder.temporal_self_attn.frame_index": "video",
+}
+
+
+def samples_of(frame_ids):
+    """Clips without instances that say which frames of their videos they have."""
+    samples = [clip_sample(SIZE, {}, num_frames=len(ids)) for ids in frame_ids]
+    for sample, ids in zip(samples, frame_ids, strict=True):
+        for frame, index in zip(sample.video_data_samples, ids, strict=True):
+            frame.set_metainfo(dict(frame_id=index))
+    return samples
+
+
+@torch.no_grad()
+def test_index_of_the_frames_in_the_video():
+    """Of each clip by itself; counted from 0 it is the index in the clip."""
+    model, by_clip = perturbed(**IN_VIDEO), perturbed()
+    inputs = clip_inputs(2, num_frames=3)
+
+    def boxes(model, *frame_ids):
+        samples = samples_of(frame_ids)
+        return model(inputs, samples, mode="tensor")[-1].boxes
+
+    start = boxes(model, (0, 1, 2), (0, 1, 2))
+    torch.testing.assert_close(start, boxes(by_clip, (4, 9, 11), (0, 1, 2)))
+    later = boxes(model, (0, 1, 2), (7, 8, 12))
+    torch.testing.assert_close(later[0], start[0])
+    assert (later[1] - start[1]).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("chunk", [1, 2])
+def test_index_in_the_video_in_chunks(chunk):
+    inputs, results = clip_inputs(num_frames=5), []
+    for size in (None, chunk):
+        model = perturbed(**IN_VIDEO, **{"test_cfg.frames_per_chunk": size})
+        (sample,) = model(inputs, samples_of([(3, 4, 6, 7, 11)]), mode="predict")
+        results.append([f.pred_track_instances for f in sample.video_data_samples])
+    assert_same_results(*results)
+
+
+@pytest.mark.parametrize("part", list(IN_VIDEO))
+def test_frames_that_do_not_say_their_index(part):
+    model = perturbed(**{part: "video"})
+    sample = clip_sample(SIZE, {}, num_frames=2)
+    del sample.video_data_samples[1].frame_id
+    with pytest.raises(UsageError, match="come without 'frame_id': keep it among"):
+        model(clip_inputs(num_frames=2), [sample], mode="predict")

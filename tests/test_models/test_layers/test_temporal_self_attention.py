@@ -10,9 +10,11 @@ from mmtaformer.utils.errors import UsageError
 from ...helpers.loops import array, attention, layer_norm
 
 
-def build(dims=8, heads=2):
+def build(dims=8, heads=2, **options):
     torch.manual_seed(0)
-    layer = TemporalSelfAttention(embed_dims=dims, num_heads=heads, dropout=0.1)
+    layer = TemporalSelfAttention(
+        embed_dims=dims, num_heads=heads, dropout=0.1, **options
+    )
     for parameter in layer.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return layer.eval()
@@ -31,6 +33,24 @@ def test_equals_loops():
             attended = attention(layer.attn, keyed, keyed, track)
             expected = layer_norm(layer.norm, track + attended)
             np.testing.assert_allclose(actual[clip, :, query], expected, atol=1e-5)
+
+
+@torch.no_grad()
+def test_index_in_the_video_equals_loops():
+    layer, box_query = build(frame_index="video"), torch.randn(2, 3, 4, 8)
+    frame_ids = torch.tensor([[2, 3, 9], [0, 5, 5]])
+    actual = array(layer(box_query, frame_ids))
+    of_video = array(temporal_sine_encoding(10, 8))
+    for clip in range(2):
+        encoding = of_video[frame_ids[clip].numpy()]
+        for query in range(4):
+            track = array(box_query[clip, :, query])
+            keyed = track + encoding
+            attended = attention(layer.attn, keyed, keyed, track)
+            expected = layer_norm(layer.norm, track + attended)
+            np.testing.assert_allclose(actual[clip, :, query], expected, atol=1e-5)
+    with pytest.raises(UsageError, match="TemporalSelfAttention .* 'frame_id'"):
+        layer(box_query)
 
 
 @torch.no_grad()
