@@ -16,7 +16,6 @@ What TAFormer adds disturbs what the other weights were trained for, in four pla
   given as bias and scale.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -32,6 +31,7 @@ from .layers import (
     SpatioTemporalDeformableAttention,
     temporal_sine_encoding,
 )
+from .layers.fusion import gate_bias
 
 TEMPORAL_INITS = ("inflate", "zero", "default")
 
@@ -156,7 +156,7 @@ def _set_fusion(
     values = {}
     note = f"S-MSDA weighs {intra_share:g}"
     if isinstance(fusion, DynamicAttentionFusion):
-        bias = math.log(intra_share / (1 - intra_share)) / 2
+        bias = gate_bias(intra_share)
         for gate, sign in (("gate_intra", 1), ("gate_inter", -1)):
             shape = getattr(fusion, gate).weight.shape
             values[f"fusion.{gate}.weight"] = torch.zeros(shape)
