@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from mmtaformer.ops import spatio_temporal_deformable_attention
 
-from ..checks import require_heads, require_positive
+from ..checks import require_choice, require_heads, require_positive
 from ..structures import ClipFeatures
 
 
@@ -125,6 +125,8 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
             the temporal half out, which is SeqFormer.
         num_temporal_points: K_inter, samples per head, level and neighbouring frame.
         fusion: Config of the fusion; :class:`DynamicAttentionFusion` by default.
+        lone_frame: What comes out of a clip of one frame: ``fuse`` gives the fusion
+            zeros for the temporal half, ``spatial`` returns the spatial half as it is.
         init_cfg: Initialization config.
     """
 
@@ -137,11 +139,14 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
         temporal_window: int = 2,
         num_temporal_points: int = 4,
         fusion: dict | None = None,
+        lone_frame: str = "fuse",
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(embed_dims, num_heads, num_levels, num_points, init_cfg)
         self.relative_frames = neighbour_frames(temporal_window)
         self.num_temporal_points = num_temporal_points
+        require_choice(self, ("fuse", "spatial"), lone_frame=lone_frame)
+        self.lone_frame = lone_frame
         if temporal_window != 0:
             require_positive(
                 self,
@@ -196,9 +201,10 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
         intra = self.output_proj(
             sample(offsets=self.sampling_offsets, weights=self.attention_weights)
         )
-        if not self.relative_frames:
+        is_lone = features.num_frames == 1
+        if not self.relative_frames or (is_lone and self.lone_frame == "spatial"):
             return intra
-        if features.num_frames == 1:
+        if is_lone:
             return self.fusion(intra, torch.zeros_like(intra))
         inter = self.output_proj(
             sample(

@@ -5,13 +5,14 @@ from mmdet.registry import MODELS
 
 from mmtaformer.models.layers.deformable_attention import neighbour_frames
 from mmtaformer.models.structures import ClipFeatures, encoder_reference_points
+from mmtaformer.utils.errors import UsageError
 
 SHAPES = ((6, 8), (3, 4))
 NUM_TOKENS = 60
 DIMS = 16
 
 
-def build(temporal_window=2, seed=0):
+def build(temporal_window=2, seed=0, **options):
     torch.manual_seed(seed)
     module = MODELS.build(
         dict(
@@ -22,6 +23,7 @@ def build(temporal_window=2, seed=0):
             num_points=3,
             temporal_window=temporal_window,
             num_temporal_points=2,
+            **options,
         )
     )
     module.init_weights()
@@ -119,6 +121,20 @@ def test_single_frame_has_no_temporal_part():
     out = attend(module, torch.randn(2, 1, NUM_TOKENS, DIMS))
     assert out.isfinite().all()
     assert (captured[0] == 0).all()
+
+
+def test_single_frame_can_be_the_spatial_attention():
+    """As without a temporal half; longer clips are fused as before."""
+    module, fused = build(lone_frame="spatial"), build()
+    alone = build(temporal_window=0)
+    alone.load_state_dict(module.state_dict(), strict=False)
+    tokens = torch.randn(2, 1, NUM_TOKENS, DIMS)
+    assert torch.equal(attend(module, tokens), attend(alone, tokens))
+    assert not torch.allclose(attend(module, tokens), attend(fused, tokens), atol=0.01)
+    several = torch.randn(2, 2, NUM_TOKENS, DIMS)
+    assert torch.equal(attend(module, several), attend(fused, several))
+    with pytest.raises(UsageError, match="lone_frame='zero'; give 'fuse' or 'spatial'"):
+        build(lone_frame="zero")
 
 
 def test_frames_can_be_attended_one_at_a_time():
