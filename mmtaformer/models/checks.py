@@ -21,13 +21,13 @@ def require_positive(owner: object | str, **counts: int) -> None:
 
 
 def require_choice(
-    owner: object | str, choices: tuple[str, ...], **values: object
+    owner: object | str, choices: tuple[object, ...], **values: object
 ) -> None:
-    """Check values that are one of a few names.
+    """Check values that have to be one of a few.
 
     Args:
         owner: The part, or its name for the message.
-        choices: The names.
+        choices: What they may be.
         values: Argument -> its value.
 
     Raises:

@@ -105,6 +105,12 @@ def temporal_start(
 def _preceding_norms(model: TAFormer) -> list[list[str]]:
     """For each temporal self-attention the norms whose output it receives."""
     decoder = model.decoder
+    if len(decoder.temporal_self_attns) and decoder.first_temporal_layer == 0:
+        raise DataError(
+            "--temporal-init cannot pass on the queries that enter the first layer, "
+            "which no norm precedes: set decoder.first_temporal_layer=1, or give "
+            "--temporal-init default."
+        )
     names = [f"decoder.layers.{i}.norm3_box" for i in range(decoder.num_layers - 1)]
     count = len(decoder.temporal_self_attns)
     return [names] if count == 1 else [[name] for name in names[:count]]

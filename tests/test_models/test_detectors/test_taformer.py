@@ -399,3 +399,13 @@ def test_frames_that_do_not_say_their_index(part):
     del sample.video_data_samples[1].frame_id
     with pytest.raises(UsageError, match="come without 'frame_id': keep it among"):
         model(clip_inputs(num_frames=2), [sample], mode="predict")
+
+
+def test_positions_in_temporal_self_attention_train():
+    names = ("query_pos", "reference_pos")
+    options = {f"decoder.temporal_self_attn.{name}": True for name in names}
+    model = perturbed(**options).train()
+    total_loss(model, clip_inputs(), [clip_sample(SIZE, BOXES)]).backward()
+    (attention,) = model.decoder.temporal_self_attns
+    assert attention.reference_proj.weight.grad.abs().max() > 0
+    assert len(predict(model.eval(), clip_inputs())[0]) == 5
