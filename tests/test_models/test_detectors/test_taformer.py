@@ -409,3 +409,25 @@ def test_positions_in_temporal_self_attention_train():
     (attention,) = model.decoder.temporal_self_attns
     assert attention.reference_proj.weight.grad.abs().max() > 0
     assert len(predict(model.eval(), clip_inputs())[0]) == 5
+
+
+@pytest.mark.parametrize("boxes", [BOXES, {}], ids=["instances", "no instances"])
+def test_contrastive_loss_of_matched_queries_trains(boxes):
+    name = "bbox_head.loss_contrastive"
+    options = {
+        f"{name}.{option}": value
+        for option, value in dict(
+            reduction="sum",
+            own_frame_negatives=True,
+            matched_only=True,
+            same_class_weight=2.0,
+        ).items()
+    }
+    model = perturbed(**options).train()
+    samples = [clip_sample(SIZE, boxes, num_frames=5)]
+    losses = model(clip_inputs(), samples, mode="loss")
+    assert (losses["loss_contrastive"] > 0) == bool(boxes)
+    model.parse_losses(losses)[0].backward()
+    gradient = model.bbox_head.projector[0].weight.grad
+    assert gradient.isfinite().all()
+    assert gradient.any() == bool(boxes)
