@@ -431,3 +431,30 @@ def test_contrastive_loss_of_matched_queries_trains(boxes):
     gradient = model.bbox_head.projector[0].weight.grad
     assert gradient.isfinite().all()
     assert gradient.any() == bool(boxes)
+
+
+# What the paper leaves open, each read in another way than by default.
+OTHER_READINGS = IN_VIDEO | {
+    "encoder.layer_cfg.self_attn_cfg.fusion.intra_share": 0.75,
+    "encoder.layer_cfg.self_attn_cfg.lone_frame": "spatial",
+    "encoder.layer_cfg.self_attn_cfg.border": "nearest",
+    "decoder.temporal_self_attn.query_pos": True,
+    "decoder.temporal_self_attn.reference_pos": True,
+    "decoder.first_temporal_layer": 0,
+    "bbox_head.loss_contrastive.reduction": "sum",
+    "bbox_head.loss_contrastive.own_frame_negatives": True,
+    "bbox_head.loss_contrastive.matched_only": True,
+    "bbox_head.loss_contrastive.same_class_weight": 2.0,
+}
+
+
+def test_other_readings_of_the_paper_work_together():
+    model = perturbed(**OTHER_READINGS).train()
+    total_loss(model, clip_inputs(), [clip_sample(SIZE, BOXES)]).backward()
+    assert all(p.grad is not None and p.grad.any() for p in model.parameters())
+    inputs, results = clip_inputs(num_frames=6), []
+    for chunk in (None, 2):
+        model = perturbed(**OTHER_READINGS, **{"test_cfg.frames_per_chunk": chunk})
+        results.append(predict(model, inputs)[0])
+    assert_same_results(*results)
+    assert len(predict(model, clip_inputs(num_frames=1))[0]) == 1
