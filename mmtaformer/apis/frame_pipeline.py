@@ -61,8 +61,14 @@ class FramePipeline:
             packed["inputs"], packed["data_samples"].video_data_samples[0]
         )
 
-    def collate(self, frames: Sequence[PreparedFrame]) -> dict[str, list]:
+    def collate(
+        self, frames: Sequence[PreparedFrame], first: int = 0
+    ) -> dict[str, list]:
         """A batch of one clip, for ``model.test_step``.
+
+        Args:
+            frames: The frames of the clip.
+            first: Index of the first one in the video.
 
         Raises:
             DataError: If there are no frames, or they differ in size.
@@ -78,6 +84,8 @@ class FramePipeline:
         clip = TrackDataSample()
         # Results are written into the samples, and a frame is in several clips.
         clip.video_data_samples = [frame.sample.clone() for frame in frames]
+        for index, sample in enumerate(clip.video_data_samples, first):
+            sample.set_metainfo(dict(frame_id=index))
         return dict(
             inputs=[torch.cat([frame.inputs for frame in frames])], data_samples=[clip]
         )

@@ -125,7 +125,7 @@ def make_predict(
     dtype = torch.bfloat16 if device == "cpu" else torch.float16
 
     def predict(frames: Sequence[PreparedFrame], first: int) -> ClipInstances:
-        batch = pipeline.collate(frames)
+        batch = pipeline.collate(frames, first)
         precision = torch.autocast(device, dtype) if options.amp else nullcontext()
         with torch.no_grad(), precision:
             sample = model.test_step(batch)[0]

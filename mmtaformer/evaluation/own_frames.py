@@ -54,12 +54,25 @@ def sample_own_frame(
     return torch.cat(attended, dim=1)
 
 
-def attend_to_own_frame(forward: Callable[..., Tensor], box_query: Tensor) -> Tensor:
+def attend_to_own_frame(
+    forward: Callable[..., Tensor],
+    box_query: Tensor,
+    *,
+    reference: Tensor | None = None,
+    **positions: Tensor | None,
+) -> Tensor:
     """Call the decoder's temporal self-attention with copies of each frame's queries.
 
-    The positions of the frames stay what they are. Shapes are those of
-    :class:`TemporalSelfAttention`.
+    References are copied likewise. The indices of the frames stay what they are. Shapes
+    are those of :class:`TemporalSelfAttention`.
     """
-    frames = range(box_query.size(1))
-    attended = [forward(box_query[:, t : t + 1].expand_as(box_query)) for t in frames]
-    return torch.stack([attended[t][:, t] for t in frames], dim=1)
+
+    def copies(x: Tensor, t: int) -> Tensor:
+        return x[:, t : t + 1].expand_as(x)
+
+    attended = []
+    for t in range(box_query.size(1)):
+        if reference is not None:
+            positions["reference"] = copies(reference, t)
+        attended.append(forward(copies(box_query, t), **positions)[:, t])
+    return torch.stack(attended, dim=1)

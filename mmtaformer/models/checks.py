@@ -20,6 +20,25 @@ def require_positive(owner: object | str, **counts: int) -> None:
             )
 
 
+def require_choice(
+    owner: object | str, choices: tuple[object, ...], **values: object
+) -> None:
+    """Check values that have to be one of a few.
+
+    Args:
+        owner: The part, or its name for the message.
+        choices: What they may be.
+        values: Argument -> its value.
+
+    Raises:
+        UsageError: If one is none of them.
+    """
+    for name, value in values.items():
+        if value not in choices:
+            known = " or ".join(map(repr, choices))
+            raise UsageError(f"{_name(owner)} has {name}={value!r}; give {known}.")
+
+
 def require_heads(owner: object | str, embed_dims: int, num_heads: int) -> None:
     """Check that the heads of an attention can share its channels evenly.
 

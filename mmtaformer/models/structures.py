@@ -30,7 +30,7 @@ class ClipFeatures:
             S = sum of H_l * W_l.
         spatial_shapes: (H_l, W_l) of every level.
         spatial_pos: (B or 1, S, C) spatial and level encoding, the same in all frames.
-        temporal_pos: (T, C) encoding of the frame index, or None.
+        temporal_pos: (T, C) or (B, T, C) encoding of the frame index, or None.
         reference_points: (B, S, L, 2) as (x, y), where each token lies in [0, 1] of
             every padded level.
         valid_ratios: (B, L, 2) part of the (width, height) of each level that the
@@ -39,6 +39,7 @@ class ClipFeatures:
         frames_per_chunk: How many frames are worked on at a time, which bounds memory
             on long videos; results do not depend on it. None: all at once. Anything
             else only works without gradients.
+        frame_ids: (B, T) index of each frame in its video, or None if it is not known.
     """
 
     tokens: Tensor
@@ -49,6 +50,7 @@ class ClipFeatures:
     valid_ratios: Tensor
     padding_mask: Tensor | None = None
     frames_per_chunk: int | None = None
+    frame_ids: Tensor | None = None
 
     @property
     def num_frames(self) -> int:
@@ -60,7 +62,7 @@ class ClipFeatures:
         """Spatio-temporal encoding, Eq. (6): (B or 1, T or 1, S, C)."""
         pos = self.spatial_pos.unsqueeze(1)
         if self.temporal_pos is not None:
-            pos = pos + self.temporal_pos[:, None]
+            pos = pos + self.temporal_pos[..., None, :]
         return pos
 
     @property
@@ -75,11 +77,12 @@ class ClipFeatures:
 
     def select(self, frames: slice) -> ClipFeatures:
         """Views of some frames of the clip."""
-        times = self.temporal_pos
+        times, ids = self.temporal_pos, self.frame_ids
         return replace(
             self,
             tokens=self.tokens[:, frames],
-            temporal_pos=None if times is None else times[frames],
+            temporal_pos=None if times is None else times[..., frames, :],
+            frame_ids=None if ids is None else ids[:, frames],
         )
 
     def windows(self, halo: int = 0) -> Iterator[FrameWindow]:

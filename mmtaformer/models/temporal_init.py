@@ -16,7 +16,6 @@ What TAFormer adds disturbs what the other weights were trained for, in four pla
   given as bias and scale.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 
 import torch
@@ -32,6 +31,7 @@ from .layers import (
     SpatioTemporalDeformableAttention,
     temporal_sine_encoding,
 )
+from .layers.fusion import gate_bias
 
 TEMPORAL_INITS = ("inflate", "zero", "default")
 
@@ -56,7 +56,8 @@ def temporal_start(
             T-MSDA starts from its own initialization behind the same gate;
             ``default`` leaves every temporal part to its own initialization.
         intra_share: Weight of S-MSDA in the fusion.
-        num_frames: Length of the clips to be trained on.
+        num_frames: Length of the clips to be trained on; of the videos, if the model
+            encodes the index in the video.
 
     Returns:
         What is added to the weights, or replaces them: name to value and note.
@@ -104,6 +105,12 @@ def temporal_start(
 def _preceding_norms(model: TAFormer) -> list[list[str]]:
     """For each temporal self-attention the norms whose output it receives."""
     decoder = model.decoder
+    if len(decoder.temporal_self_attns) and decoder.first_temporal_layer == 0:
+        raise DataError(
+            "--temporal-init cannot pass on the queries that enter the first layer, "
+            "which no norm precedes: set decoder.first_temporal_layer=1, or give "
+            "--temporal-init default."
+        )
     names = [f"decoder.layers.{i}.norm3_box" for i in range(decoder.num_layers - 1)]
     count = len(decoder.temporal_self_attns)
     return [names] if count == 1 else [[name] for name in names[:count]]
@@ -155,7 +162,7 @@ def _set_fusion(
     values = {}
     note = f"S-MSDA weighs {intra_share:g}"
     if isinstance(fusion, DynamicAttentionFusion):
-        bias = math.log(intra_share / (1 - intra_share)) / 2
+        bias = gate_bias(intra_share)
         for gate, sign in (("gate_intra", 1), ("gate_inter", -1)):
             shape = getattr(fusion, gate).weight.shape
             values[f"fusion.{gate}.weight"] = torch.zeros(shape)

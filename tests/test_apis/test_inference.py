@@ -7,6 +7,9 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 
 from mmtaformer.apis import inference_video, init_model
+from mmtaformer.apis.frame_pipeline import build_pipeline
+from mmtaformer.apis.sources import open_source
+from mmtaformer.apis.tracking import TrackingOptions, open_stream
 from mmtaformer.utils.errors import DataError, UsageError
 
 from ..helpers.inference import small_config, write_model
@@ -123,3 +126,22 @@ def test_mistakes_are_one_sentence(files, tmp_path):
     for options, kind, words in cases:
         with pytest.raises(kind, match=words):
             init_model(**{"config": config, "checkpoint": checkpoint, **options})
+
+
+def test_frames_carry_their_index_in_the_video(model):
+    """In online mode, too, where a clip begins anywhere."""
+    seen = []
+    keep = model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(
+            [frame.frame_id for frame in kwargs["data_samples"][0].video_data_samples]
+        ),
+        with_kwargs=True,
+    )
+    options = TrackingOptions(mode="online", clip_length=3, overlap=1)
+    source = open_source(np.stack(frames(7)))
+    try:
+        inference_video(model, frames(2))
+        list(open_stream(model, build_pipeline(model.cfg), source, options))
+    finally:
+        keep.remove()
+    assert seen == [[0, 1], [0, 1, 2], [2, 3, 4], [4, 5, 6]]

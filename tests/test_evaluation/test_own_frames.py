@@ -63,6 +63,21 @@ def test_frame_sees_itself_only(request, part):
     assert torch.equal(run(still), normal)
 
 
+def test_frame_sees_its_own_reference_only():
+    torch.manual_seed(0)
+    layer = TemporalSelfAttention(32, 4, dropout=0.0, reference_pos=True)
+    clip, reference = torch.randn(1, 5, 30, 32), torch.rand(1, 5, 30, 4)
+    other = reference.clone()
+    other[:, [0, 1, 3, 4]] = torch.rand(1, 4, 30, 4)
+
+    def run(reference):
+        return layer(clip, reference=reference)[:, 2]
+
+    assert not torch.allclose(run(reference), run(other), atol=1e-3)
+    with only_own_frames(layer, (TemporalSelfAttention,)):
+        assert torch.equal(run(reference), run(other))
+
+
 def test_frames_in_chunks(encoding):
     layer, run = encoding
     clip = torch.randn(1, 5, 30, 32)

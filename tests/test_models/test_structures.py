@@ -13,19 +13,19 @@ SHAPES = ((3, 4), (2, 2))
 NUM_TOKENS = 16
 
 
-def features(num_frames=7, frames_per_chunk=None, temporal=True):
+def features(num_frames=7, frames_per_chunk=None, temporal=True, by_video=False):
     generator = torch.Generator().manual_seed(0)
     ratios = torch.tensor([[[1.0, 1.0], [1.0, 1.0]], [[0.5, 1.0], [0.5, 1.0]]])
+    times = (2, num_frames, 6) if by_video else (num_frames, 6)
     return ClipFeatures(
         tokens=torch.randn(2, num_frames, NUM_TOKENS, 6, generator=generator),
         spatial_shapes=SHAPES,
         spatial_pos=torch.randn(2, NUM_TOKENS, 6, generator=generator),
-        temporal_pos=torch.randn(num_frames, 6, generator=generator)
-        if temporal
-        else None,
+        temporal_pos=torch.randn(times, generator=generator) if temporal else None,
         reference_points=encoder_reference_points(SHAPES, ratios),
         valid_ratios=ratios,
         frames_per_chunk=frames_per_chunk,
+        frame_ids=torch.randint(99, (2, num_frames), generator=generator),
     )
 
 
@@ -58,6 +58,14 @@ def test_position_is_the_sum_of_space_and_time(temporal):
         assert torch.equal(position[:, t], expected)
 
 
+def test_position_of_clips_that_lie_elsewhere_in_their_videos():
+    clip = features(3, by_video=True)
+    for b in range(2):
+        for t in range(3):
+            expected = clip.spatial_pos[b] + clip.temporal_pos[b, t]
+            assert torch.equal(clip.position[b, t], expected)
+
+
 def test_level_maps_are_images_of_the_tokens():
     clip = features(3)
     maps = clip.level_maps(2)
@@ -77,15 +85,18 @@ def test_windows_are_all_frames_once_in_order(step):
     assert [window.frames for window in windows] == slices
 
 
+@pytest.mark.parametrize("by_video", [False, True])
 @pytest.mark.parametrize("halo", [0, 1, 2, 5])
 @pytest.mark.parametrize("step", [None, 1, 2, 3, 7])
-def test_a_window_comes_with_its_neighbours(step, halo):
-    clip = features(frames_per_chunk=step)
+def test_a_window_comes_with_its_neighbours(step, halo, by_video):
+    clip = features(frames_per_chunk=step, by_video=by_video)
     for window in clip.windows(halo):
         around = slice(max(window.frames.start - halo, 0), window.frames.stop + halo)
         expected = clip.select(around)
         assert torch.equal(window.features.tokens, expected.tokens)
         assert torch.equal(window.features.position, expected.position)
+        assert torch.equal(window.features.position, clip.position[:, around])
+        assert torch.equal(window.features.frame_ids, clip.frame_ids[:, around])
         own = window.features.select(window.inner)
         assert torch.equal(own.tokens, clip.tokens[:, window.frames])
 

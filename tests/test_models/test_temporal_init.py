@@ -161,6 +161,13 @@ def test_one_temporal_attention_for_each_layer(seqformer, moving_clip):
         assert (distances(model, seqformer, moving_clip) < far / 2).all()
 
 
+def test_queries_of_the_first_layer_cannot_be_passed_on(seqformer):
+    model = build_tiny("taformer_tiny", **{"decoder.first_temporal_layer": 0})
+    with pytest.raises(DataError, match="set decoder.first_temporal_layer=1"):
+        temporal_start(seqformer.state_dict(), model)
+    assert temporal_start(seqformer.state_dict(), model, "default") == {}
+
+
 def test_source_with_temporal_parts():
     model = build_tiny("taformer_tiny")
     with pytest.raises(DataError, match="has them already"):

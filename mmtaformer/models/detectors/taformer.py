@@ -151,7 +151,11 @@ class TAFormer(BaseMOTModel):
         Returns:
             dict[str, Tensor]: See :meth:`TAFormerHead.loss`.
         """
-        memory = self.encode(inputs, self._padding_mask(inputs, data_samples))
+        memory = self.encode(
+            inputs,
+            self._padding_mask(inputs, data_samples),
+            frame_ids=self._frame_ids(inputs, data_samples),
+        )
         return self.bbox_head.loss(self.decode(memory), memory, data_samples)
 
     @torch.no_grad()
@@ -184,6 +188,7 @@ class TAFormer(BaseMOTModel):
             memory = self.encode(
                 video[None, ..., :height, :width],
                 frames_per_chunk=self.test_cfg.get("frames_per_chunk"),
+                frame_ids=self._frame_ids(inputs, [sample]),
             )
             results = self.bbox_head.predict(
                 self.decode(memory, last_only=True)[-1],
@@ -205,8 +210,11 @@ class TAFormer(BaseMOTModel):
         **kwargs,
     ) -> list[DecoderLayerOutput]:
         """Raw outputs of all decoder layers, for ``mode='tensor'``."""
-        mask = self._padding_mask(inputs, data_samples) if data_samples else None
-        return self.decode(self.encode(inputs, mask))
+        mask = ids = None
+        if data_samples:
+            mask = self._padding_mask(inputs, data_samples)
+            ids = self._frame_ids(inputs, data_samples)
+        return self.decode(self.encode(inputs, mask, frame_ids=ids))
 
     def extract_feat(self, frames: Tensor) -> tuple[Tensor, ...]:
         """Multi-level maps of (N, 3, H, W) frames: L times (N, C, H_l, W_l)."""
@@ -217,6 +225,7 @@ class TAFormer(BaseMOTModel):
         inputs: Tensor,
         padding_mask: Tensor | None = None,
         frames_per_chunk: int | None = None,
+        frame_ids: Tensor | None = None,
     ) -> ClipFeatures:
         """Everything ahead of the decoder.
 
@@ -225,13 +234,21 @@ class TAFormer(BaseMOTModel):
             padding_mask: (B, H, W) bool, True on the padding of the images, or None
                 if there is none.
             frames_per_chunk: See :class:`ClipFeatures`.
+            frame_ids: (B, T) index of each frame in its video, or None.
 
         Returns:
             ClipFeatures: The memory that the decoder reads.
         """
         assert inputs.dim() == 5, "expected frames of shape (B, T, 3, H, W)"
         tokens, shapes = clip_tokens(self.extract_feat, inputs, frames_per_chunk)
-        return self.encoder(self.embed(tokens, shapes, padding_mask, frames_per_chunk))
+        features = self.embed(
+            tokens,
+            shapes,
+            padding_mask,
+            frames_per_chunk=frames_per_chunk,
+            frame_ids=frame_ids,
+        )
+        return self.encoder(features)
 
     def embed(
         self,
@@ -239,6 +256,7 @@ class TAFormer(BaseMOTModel):
         spatial_shapes: tuple[tuple[int, int], ...],
         padding_mask: Tensor | None = None,
         frames_per_chunk: int | None = None,
+        frame_ids: Tensor | None = None,
     ) -> ClipFeatures:
         """Say of tokens where they come from.
 
@@ -247,6 +265,7 @@ class TAFormer(BaseMOTModel):
             spatial_shapes: (H_l, W_l) of every level.
             padding_mask: See :meth:`encode`.
             frames_per_chunk: See :class:`ClipFeatures`.
+            frame_ids: See :meth:`encode`.
 
         Returns:
             ClipFeatures: The tokens with their encodings.
@@ -265,7 +284,9 @@ class TAFormer(BaseMOTModel):
             position = self.positional_encoding(mask, tokens.new_empty(1, 1, *shape))
             position = position.flatten(2).transpose(1, 2)
             positions.append(position + self.level_embed[level])
-        times = self.positional_encoding.encode_frames(tokens.size(1), tokens.device)
+        times = self.positional_encoding.encode_frames(
+            tokens.size(1), tokens.device, frame_ids
+        )
         return ClipFeatures(
             tokens=tokens,
             spatial_shapes=spatial_shapes,
@@ -275,6 +296,7 @@ class TAFormer(BaseMOTModel):
             valid_ratios=ratios,
             padding_mask=torch.cat(masks, dim=1) if masks else None,
             frames_per_chunk=frames_per_chunk,
+            frame_ids=frame_ids,
         )
 
     def decode(
@@ -293,6 +315,15 @@ class TAFormer(BaseMOTModel):
             reg_branches=self.bbox_head.reg_branches,
             last_only=last_only,
         )
+
+    @staticmethod
+    def _frame_ids(inputs: Tensor, samples: list[TrackDataSample]) -> Tensor | None:
+        """(B, T) index of each frame in its video; None if a frame does not say it."""
+        frames = [sample.video_data_samples for sample in samples]
+        if not all("frame_id" in frame for clip in frames for frame in clip):
+            return None
+        ids = [[frame.frame_id for frame in clip] for clip in frames]
+        return torch.tensor(ids, device=inputs.device)
 
     @staticmethod
     def _padding_mask(inputs: Tensor, samples: list[TrackDataSample]) -> Tensor | None:

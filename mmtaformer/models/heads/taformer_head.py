@@ -39,7 +39,8 @@ class TAFormerHead(BaseModule):
         loss_mask: Config of the focal loss on mask tubes; 2 in the paper.
         loss_dice: Config of the dice loss; 5 in the paper.
         assigner: Config of the matcher.
-        loss_contrastive: Config of the loss on box queries; None leaves it and its
+        loss_contrastive: Config of the loss on box queries, which takes them
+            projected and the classes they are matched with; None leaves it and its
             projector out, which is SeqFormer.
         contrastive_aux: Contrast the box queries of every decoder layer, or of the
             last one only (Table 6).
@@ -138,7 +139,6 @@ class TAFormerHead(BaseModule):
             .item()
         )
         losses: dict[str, Tensor] = {}
-        last = len(outputs) - 1
         for layer, output in enumerate(outputs):
             layer_losses = self.loss_by_layer(
                 layer,
@@ -148,10 +148,7 @@ class TAFormerHead(BaseModule):
                 targets=targets,
                 num_instances=num_instances,
             )
-            if self.loss_contrastive and (self.contrastive_aux or layer == last):
-                projected = self.projector(output.box_query)
-                layer_losses["loss_contrastive"] = self.loss_contrastive(projected)
-            prefix = "" if layer == last else f"d{layer}."
+            prefix = "" if layer == self.num_layers - 1 else f"d{layer}."
             losses |= {prefix + name: loss for name, loss in layer_losses.items()}
         return losses
 
@@ -180,11 +177,13 @@ class TAFormerHead(BaseModule):
             self.match(*args)
             for args in zip(logits, output.boxes, targets, strict=True)
         ]
+        labels = self._matched_labels(logits, matches, targets)
         masks = self._matched_masks(output, matches, features, image_sizes)
         return {
-            "loss_cls": self._loss_cls(logits, matches, targets, num_instances),
+            "loss_cls": self._loss_cls(logits, labels, num_instances),
             **self._loss_boxes(output.boxes, matches, targets, num_instances),
             **self._loss_masks(masks, matches, targets, num_instances),
+            **self._loss_contrastive(layer, output.box_query, labels),
         }
 
     @torch.no_grad()
@@ -291,13 +290,26 @@ class TAFormerHead(BaseModule):
             )
             yield from resize_masks(masks, image_size, output_size, stride).unbind(1)
 
-    def _loss_cls(self, logits, matches, targets, num_instances) -> Tensor:
-        labels = torch.full_like(logits[..., 0], self.num_classes, dtype=torch.long)
+    @staticmethod
+    def _matched_labels(logits, matches, targets) -> Tensor:
+        """(B, Q) class of the instance of each query, -1 for those without one."""
+        labels = torch.full_like(logits[..., 0], -1, dtype=torch.long)
         for clip, (queries, instances) in enumerate(matches):
             labels[clip, queries] = targets[clip].labels[instances]
+        return labels
+
+    def _loss_cls(self, logits, labels, num_instances) -> Tensor:
+        labels = labels.where(labels >= 0, self.num_classes)
         return self.loss_cls(
             logits.flatten(0, 1), labels.flatten(), avg_factor=num_instances
         )
+
+    def _loss_contrastive(self, layer, box_query, labels) -> dict:
+        is_last = layer == self.num_layers - 1
+        if self.loss_contrastive is None or not (self.contrastive_aux or is_last):
+            return {}
+        projected = self.projector(box_query)
+        return {"loss_contrastive": self.loss_contrastive(projected, labels)}
 
     def _loss_boxes(self, boxes, matches, targets, num_instances) -> dict:
         pairs = list(zip(boxes, matches, targets, strict=True))

@@ -10,7 +10,7 @@ from mmdet.registry import MODELS
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from ..checks import require_positive, require_same
+from ..checks import require_choice, require_positive, require_same
 from ..structures import ClipFeatures, DecoderLayerOutput
 from .decoder_layer import QueryDecomposedDecoderLayer
 from .initialization import xavier_matrices
@@ -41,7 +41,7 @@ class TemporalAugmentedDecoder(BaseModule):
     """SeqFormer's query decomposition with temporal self-attention of box queries.
 
     All frames hold the same box query before the first layer, so temporal
-    self-attention starts at the second.
+    self-attention starts at the second, unless the config says otherwise.
 
     Args:
         layer_cfg: Arguments of :class:`QueryDecomposedDecoderLayer`.
@@ -51,6 +51,10 @@ class TemporalAugmentedDecoder(BaseModule):
             which is SeqFormer.
         share_temporal_self_attn: One temporal self-attention for all layers, as the
             paper's parameter counts imply, or one for each.
+        first_temporal_layer: 1: temporal self-attention starts before the second
+            layer. 0: before the first one as well, where all frames hold the same
+            query and, as long as references start from the query alone, the same
+            reference; whatever the weights, the frames stay alike there.
         with_cp: Recompute activations in the backward pass.
         init_cfg: Initialization config.
     """
@@ -62,11 +66,14 @@ class TemporalAugmentedDecoder(BaseModule):
         num_levels: int = 4,
         temporal_self_attn: dict | None = None,
         share_temporal_self_attn: bool = True,
+        first_temporal_layer: int = 1,
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(init_cfg)
         require_positive(self, num_layers=num_layers)
+        require_choice(self, (1, 0), first_temporal_layer=first_temporal_layer)
+        self.first_temporal_layer = first_temporal_layer
         self.with_cp = with_cp
         layer_cfg = {"num_levels": num_levels, **layer_cfg}
         self.layers = ModuleList(
@@ -74,7 +81,8 @@ class TemporalAugmentedDecoder(BaseModule):
         )
         self.temporal_self_attns = ModuleList()
         if temporal_self_attn is not None:
-            count = 1 if share_temporal_self_attn else num_layers - 1
+            own = num_layers - first_temporal_layer
+            count = 1 if share_temporal_self_attn else own
             self.temporal_self_attns.extend(
                 MODELS.build(temporal_self_attn) for _ in range(count)
             )
@@ -105,12 +113,26 @@ class TemporalAugmentedDecoder(BaseModule):
         """L."""
         return self.layers[0].cross_attn.num_levels
 
-    def relate_frames(self, box_query: Tensor, layer_index: int) -> Tensor:
-        """Temporal self-attention ahead of a layer: (B, T, Q, C) to the same."""
-        if layer_index == 0 or len(self.temporal_self_attns) == 0:
+    def relate_frames(
+        self, box_query: Tensor, layer_index: int, **positions: Tensor | None
+    ) -> Tensor:
+        """Temporal self-attention ahead of a layer.
+
+        Args:
+            box_query: (B, T, Q, C).
+            layer_index: Of the layer.
+            positions: Where frames and queries lie, see
+                :meth:`TemporalSelfAttention.forward`.
+
+        Returns:
+            Tensor: (B, T, Q, C).
+        """
+        index = layer_index - self.first_temporal_layer
+        if index < 0 or len(self.temporal_self_attns) == 0:
             return box_query
         shared = len(self.temporal_self_attns) == 1
-        return self.temporal_self_attns[0 if shared else layer_index - 1](box_query)
+        attention = self.temporal_self_attns[0 if shared else index]
+        return attention(box_query, **positions)
 
     def forward(
         self,
@@ -143,7 +165,13 @@ class TemporalAugmentedDecoder(BaseModule):
         for index, layer in enumerate(self.layers):
             if self.with_cp and self.training:
                 layer = partial(recomputed, layer)
-            box_query = self.relate_frames(box_query, index)
+            box_query = self.relate_frames(
+                box_query,
+                index,
+                frame_ids=memory.frame_ids,
+                query_pos=query_pos,
+                reference=reference,
+            )
             instance_query, box_query = layer(
                 instance_query,
                 box_query,

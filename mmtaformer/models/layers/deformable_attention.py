@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from typing import Any
 
 import torch
 from mmdet.registry import MODELS
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from mmtaformer.ops import spatio_temporal_deformable_attention
 
-from ..checks import require_heads, require_positive
+from ..checks import require_choice, require_heads, require_positive
 from ..structures import ClipFeatures
+from .nearest_frames import frame_runs
 
 
 class FrameDeformableAttention(BaseModule):
@@ -125,6 +126,13 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
             the temporal half out, which is SeqFormer.
         num_temporal_points: K_inter, samples per head, level and neighbouring frame.
         fusion: Config of the fusion; :class:`DynamicAttentionFusion` by default.
+        lone_frame: What comes out of a clip of one frame: ``fuse`` gives the fusion
+            zeros for the temporal half, ``spatial`` returns the spatial half as it is.
+        border: What frames near the border of the clip sample: ``mask`` leaves the
+            frames outside of the clip out of the softmax; ``nearest`` takes the 2d
+            frames of the clip that are nearest, in ascending order, the i-th group of
+            offsets and weights for the i-th of them. If there are fewer, the last
+            groups are left out.
         init_cfg: Initialization config.
     """
 
@@ -137,11 +145,17 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
         temporal_window: int = 2,
         num_temporal_points: int = 4,
         fusion: dict | None = None,
+        lone_frame: str = "fuse",
+        border: str = "mask",
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(embed_dims, num_heads, num_levels, num_points, init_cfg)
         self.relative_frames = neighbour_frames(temporal_window)
         self.num_temporal_points = num_temporal_points
+        require_choice(self, ("fuse", "spatial"), lone_frame=lone_frame)
+        require_choice(self, ("mask", "nearest"), border=border)
+        self.lone_frame = lone_frame
+        self.border = border
         if temporal_window != 0:
             require_positive(
                 self,
@@ -171,6 +185,11 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
         """d, how many frames before and after are sampled."""
         return len(self.relative_frames) // 2
 
+    @property
+    def halo(self) -> int:
+        """How many frames on either side a frame may sample."""
+        return self.temporal_window * (2 if self.border == "nearest" else 1)
+
     def forward(
         self, query: Tensor, features: ClipFeatures, first_frame: int = 0
     ) -> Tensor:
@@ -178,36 +197,65 @@ class SpatioTemporalDeformableAttention(FrameDeformableAttention):
 
         Args:
             query: (B, T_q, S, C) tokens with their positional encoding.
-            features: The queries' frames and those around them, T_v in all.
+            features: The queries' frames and those around them, T_v in all; as many
+                as the :attr:`halo` says, unless the clip ends before.
             first_frame: Index in ``features`` of the first frame of ``query``.
 
         Returns:
             Tensor: (B, T_q, S, C).
         """
         points = features.reference_points.unsqueeze(1)
-        sample = partial(
-            self.sample,
-            query,
+        where: dict[str, Any] = dict(
             value=self.project_value(features),
             spatial_shapes=features.spatial_shapes,
             reference_points=points.expand(-1, query.size(1), -1, -1, -1),
             first_frame=first_frame,
         )
-        intra = self.output_proj(
-            sample(offsets=self.sampling_offsets, weights=self.attention_weights)
+        intra = self.sample(
+            query,
+            offsets=self.sampling_offsets,
+            weights=self.attention_weights,
+            **where,
         )
-        if not self.relative_frames:
+        intra = self.output_proj(intra)
+        is_lone = features.num_frames == 1
+        if not self.relative_frames or (is_lone and self.lone_frame == "spatial"):
             return intra
-        if features.num_frames == 1:
+        if is_lone:
             return self.fusion(intra, torch.zeros_like(intra))
-        inter = self.output_proj(
-            sample(
-                offsets=self.temporal_sampling_offsets,
-                weights=self.temporal_attention_weights,
-                relative_frames=self.relative_frames,
-            )
+        where |= dict(
+            offsets=self.temporal_sampling_offsets,
+            weights=self.temporal_attention_weights,
         )
-        return self.fusion(intra, inter)
+        if self.border == "nearest":
+            inter = self._sample_nearest(query, **where)
+        else:
+            inter = self.sample(query, relative_frames=self.relative_frames, **where)
+        return self.fusion(intra, self.output_proj(inter))
+
+    def _sample_nearest(
+        self,
+        query: Tensor,
+        *,
+        value: Tensor,
+        reference_points: Tensor,
+        first_frame: int,
+        **others: Any,
+    ) -> Tensor:
+        """What :meth:`sample` does, in the frames that are nearest to each query's."""
+        frames = range(first_frame, first_frame + query.size(1))
+        parts = [
+            self.sample(
+                query[:, run],
+                value=value,
+                reference_points=reference_points[:, run],
+                relative_frames=nearest,
+                first_frame=first_frame + run.start,
+                **others,
+            )
+            for run, nearest in frame_runs(frames, value.size(1), self.temporal_window)
+        ]
+        return torch.cat(parts, dim=1)
 
 
 @MODELS.register_module()

@@ -129,7 +129,7 @@ class SpatioTemporalEncoder(BaseModule):
         """Hold the tokens of the whole clip once, beside those that were given."""
         encoded = features.with_tokens(torch.empty_like(features.tokens))
         for layer in self.layers:
-            for window in features.windows(halo=layer.self_attn.temporal_window):
+            for window in features.windows(halo=layer.self_attn.halo):
                 tokens = layer(window.features, window.inner)
                 encoded.tokens[:, window.frames] = tokens
             features = encoded

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from mmdet.registry import MODELS
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
+from mmtaformer.utils.errors import UsageError
+
 from ..checks import require_positive
+
+
+def gate_bias(intra_share: float) -> float:
+    """Bias b for which gates of b and -b weigh spatial attention by a share.
+
+    Args:
+        intra_share: Between 0 and 1; temporal attention has the rest.
+    """
+    return math.log(intra_share / (1 - intra_share)) / 2
 
 
 @MODELS.register_module()
@@ -19,14 +32,31 @@ class DynamicAttentionFusion(BaseModule):
         embed_dims: Channels C. Defaults to 256.
         channels: Width of the bottleneck. 32 is what the parameter counts of
             the paper imply. Defaults to 32.
+        intra_share: About how much spatial attention weighs at the start; temporal
+            attention has the rest. It is added to the biases of the gates, see
+            :func:`gate_bias`; their random part stays. Defaults to 0.5.
     """
 
-    def __init__(self, embed_dims: int = 256, channels: int = 32, init_cfg=None):
+    def __init__(
+        self,
+        embed_dims: int = 256,
+        channels: int = 32,
+        intra_share: float = 0.5,
+        init_cfg=None,
+    ):
         super().__init__(init_cfg)
         require_positive(self, channels=channels)
+        if not 0 < intra_share < 1:
+            raise UsageError(
+                f"DynamicAttentionFusion has intra_share={intra_share!r}; give a "
+                "number between 0 and 1, both excluded."
+            )
         self.fc = nn.Linear(embed_dims, channels)
         self.gate_intra = nn.Linear(channels, embed_dims)
         self.gate_inter = nn.Linear(channels, embed_dims)
+        with torch.no_grad():
+            self.gate_intra.bias.add_(gate_bias(intra_share))
+            self.gate_inter.bias.sub_(gate_bias(intra_share))
 
     def forward(self, intra: Tensor, inter: Tensor) -> Tensor:
         """Fuse two (..., C) tensors into one of the same shape."""

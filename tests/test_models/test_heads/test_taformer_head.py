@@ -255,6 +255,24 @@ def test_contrastive_loss_of_projected_box_queries():
 
 
 @torch.no_grad()
+def test_contrastive_loss_knows_the_classes_of_matched_queries():
+    """By the cheapest matches of each layer; -1 for queries without an instance."""
+    head, outputs, seen = build(), make_outputs(), []
+    head.loss_contrastive.register_forward_pre_hook(lambda _, args: seen.append(args))
+    head.loss(outputs, make_memory(), samples())
+    assert len(seen) == len(outputs)
+    for layer, (projected, labels) in enumerate(seen):
+        torch.testing.assert_close(projected, head.projector(outputs[layer].box_query))
+        for clip in range(len(CLIPS)):
+            logits = head.cls_branches[layer](outputs[layer].instance_query[clip])
+            boxes = outputs[layer].boxes[clip]
+            queries = best_match(logits.tolist(), boxes.tolist(), clip)
+            matched = dict(zip(queries, labels_of(clip), strict=True))
+            expected = [matched.get(query, -1) for query in range(QUERIES)]
+            assert labels[clip].tolist() == expected
+
+
+@torch.no_grad()
 def test_match_is_the_cheapest():
     head, (output,) = build(), make_outputs(layers=1)
     for clip, sample in enumerate(samples()):

@@ -94,6 +94,35 @@ def test_layers_are_chained(share):
         torch.testing.assert_close(output.boxes, reference)
 
 
+@pytest.mark.parametrize("share", [True, False])
+def test_temporal_self_attention_knows_the_positions(share):
+    """Those that go into its layer; before the first layer as well."""
+    decoder = build(
+        temporal_self_attn=TEMPORAL | dict(query_pos=True, reference_pos=True),
+        share_temporal_self_attn=share,
+        first_temporal_layer=0,
+    )
+    args = arguments()
+    attentions = decoder.temporal_self_attns
+    assert len(attentions) == (1 if share else LAYERS)
+    boxes = args["query"].expand(CLIPS, FRAMES, -1, -1)
+    instances = args["query"].expand(CLIPS, -1, -1)
+    for index, output in enumerate(decoder(**args)):
+        boxes = attentions[0 if share else index](
+            boxes, query_pos=args["query_pos"], reference=output.reference
+        )
+        if index == 0:  # what the docstring says
+            torch.testing.assert_close(boxes, boxes[:, :1].expand_as(boxes))
+        instances, boxes = decoder.layers[index](
+            instances,
+            boxes,
+            query_pos=args["query_pos"],
+            reference_points=output.reference,
+            memory=args["memory"],
+        )
+        torch.testing.assert_close(output.box_query, boxes)
+
+
 def test_last_layer_only():
     decoder, args = build(), arguments()
     outputs = decoder(**args)
@@ -120,6 +149,18 @@ def test_the_first_layer_trains_the_references_and_no_other_does():
         torch.autograd.grad(outputs[-1].instance_query.sum(), branch)
 
 
+def test_positions_of_references_train_no_box_branch():
+    """Refined references are detached there, too; their projection is trained."""
+    decoder = build(temporal_self_attn=TEMPORAL | dict(reference_pos=True))
+    args = arguments()
+    last = decoder(**args)[-1].instance_query.sum()
+    projection = decoder.temporal_self_attns[0].reference_proj.weight
+    (gradient,) = torch.autograd.grad(last, projection, retain_graph=True)
+    assert gradient.abs().max() > 0
+    with pytest.raises(RuntimeError, match="not have been used in the graph"):
+        torch.autograd.grad(last, args["reg_branches"][0].weight)
+
+
 def test_frames_are_alike_before_the_first_layer():
     """Temporal self-attention there could do nothing, so a single layer has none."""
     decoder = build(temporal_self_attn=TEMPORAL, num_layers=1)
@@ -133,6 +174,7 @@ def test_frames_are_alike_before_the_first_layer():
     [
         (dict(num_layers=0), "TemporalAugmentedDecoder has num_layers=0"),
         (dict(temporal_self_attn=TEMPORAL | {"embed_dims": 16}), "disagree on embed"),
+        (dict(first_temporal_layer=2), "first_temporal_layer=2; give 1 or 0"),
     ],
 )
 def test_mistakes_are_refused(options, message):

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from mmcv.ops import MultiScaleDeformableAttention
@@ -5,13 +6,16 @@ from mmdet.registry import MODELS
 
 from mmtaformer.models.layers.deformable_attention import neighbour_frames
 from mmtaformer.models.structures import ClipFeatures, encoder_reference_points
+from mmtaformer.utils.errors import UsageError
+
+from ...helpers.loops import array, bilinear, linear, softmax
 
 SHAPES = ((6, 8), (3, 4))
 NUM_TOKENS = 60
 DIMS = 16
 
 
-def build(temporal_window=2, seed=0):
+def build(temporal_window=2, seed=0, **options):
     torch.manual_seed(seed)
     module = MODELS.build(
         dict(
@@ -22,6 +26,7 @@ def build(temporal_window=2, seed=0):
             num_points=3,
             temporal_window=temporal_window,
             num_temporal_points=2,
+            **options,
         )
     )
     module.init_weights()
@@ -121,19 +126,118 @@ def test_single_frame_has_no_temporal_part():
     assert (captured[0] == 0).all()
 
 
-def test_frames_can_be_attended_one_at_a_time():
-    module = build()
+def test_single_frame_can_be_the_spatial_attention():
+    """As without a temporal half; longer clips are fused as before."""
+    module, fused = build(lone_frame="spatial"), build()
+    alone = build(temporal_window=0)
+    alone.load_state_dict(module.state_dict(), strict=False)
+    tokens = torch.randn(2, 1, NUM_TOKENS, DIMS)
+    assert torch.equal(attend(module, tokens), attend(alone, tokens))
+    assert not torch.allclose(attend(module, tokens), attend(fused, tokens), atol=0.01)
+    several = torch.randn(2, 2, NUM_TOKENS, DIMS)
+    assert torch.equal(attend(module, several), attend(fused, several))
+    with pytest.raises(UsageError, match="lone_frame='zero'; give 'fuse' or 'spatial'"):
+        build(lone_frame="zero")
+
+
+@pytest.mark.parametrize("border", ["mask", "nearest"])
+def test_frames_can_be_attended_one_at_a_time(border):
+    module = build(border=border)
     tokens = torch.randn(1, 7, NUM_TOKENS, DIMS)
     whole = attend(module, tokens)
     for t in range(7):
-        start = max(t - 2, 0)
+        start = max(t - module.halo, 0)
         with torch.no_grad():
             single = module(
                 tokens[:, t : t + 1],
-                features(tokens[:, start : t + 3]),
+                features(tokens[:, start : t + module.halo + 1]),
                 first_frame=t - start,
             )
         torch.testing.assert_close(single, whole[:, t : t + 1], atol=1e-5, rtol=1e-5)
+
+
+def neighbours_by_loops(module, query, tokens, frames_of):
+    """T-MSDA of one clip, before the output projection: (T, S, C).
+
+    Frame t samples the frames ``frames_of[t]``, the i-th by the i-th group of offsets
+    and weights; the other groups do not count.
+    """
+    heads, levels, points = module.num_heads, module.num_levels, 2
+    values = linear(module.value_proj, tokens)
+    offsets = linear(module.temporal_sampling_offsets, query)
+    offsets = offsets.reshape(*query.shape[:2], heads, -1, levels, points, 2)
+    logits = linear(module.temporal_attention_weights, query)
+    logits = logits.reshape(*query.shape[:2], heads, -1, levels * points)
+    where = array(references())[0]
+    size = DIMS // heads
+    result = np.zeros_like(query)
+    for t, n, head in np.ndindex(len(query), NUM_TOKENS, heads):
+        others, channels = frames_of[t], slice(head * size, (head + 1) * size)
+        weights = softmax(logits[t, n, head, : len(others)].flatten())
+        for sample, weight in enumerate(weights):
+            group, level, point = np.unravel_index(
+                sample, (len(others), levels, points)
+            )
+            height, width = SHAPES[level]
+            start = sum(h * w for h, w in SHAPES[:level])
+            image = values[others[group], start : start + height * width, channels]
+            x, y = where[n, level] + offsets[t, n, head, group, level, point] / (
+                width,
+                height,
+            )
+            sampled = bilinear(image.reshape(height, width, size), x, y)
+            result[t, n, channels] += weight * sampled
+    return result
+
+
+NEAREST = {
+    2: [[1], [0]],
+    4: [[1, 2, 3], [0, 2, 3], [0, 1, 3], [0, 1, 2]],
+    6: [
+        [1, 2, 3, 4],
+        [0, 2, 3, 4],
+        [0, 1, 3, 4],
+        [1, 2, 4, 5],
+        [1, 2, 3, 5],
+        [1, 2, 3, 4],
+    ],
+}
+
+
+@pytest.mark.parametrize("num_frames", NEAREST)
+@torch.no_grad()
+def test_border_frames_can_sample_the_nearest_frames(num_frames):
+    module = build(border="nearest", fusion=dict(type="AdditionFusion"))
+    alone = build(temporal_window=0)
+    alone.load_state_dict(module.state_dict(), strict=False)
+    tokens = torch.randn(1, num_frames, NUM_TOKENS, DIMS)
+    inter = attend(module, tokens) - attend(alone, tokens)
+    sampled = neighbours_by_loops(
+        module, array(tokens[0]), array(tokens[0]), NEAREST[num_frames]
+    )
+    expected = linear(module.output_proj, sampled)
+    np.testing.assert_allclose(array(inter[0]), expected, atol=1e-4)
+
+
+def test_frames_inside_sample_the_same_whatever_the_border():
+    tokens = torch.randn(1, 7, NUM_TOKENS, DIMS)
+    masked, nearest = (attend(build(border=b), tokens) for b in ("mask", "nearest"))
+    torch.testing.assert_close(nearest[:, 2:5], masked[:, 2:5], atol=1e-5, rtol=1e-5)
+    different = (nearest - masked).abs().amax(dim=(0, 2, 3)) > 1e-3
+    assert different.tolist() == [True, True, False, False, False, True, True]
+    with pytest.raises(UsageError, match="border='wrap'; give 'mask' or 'nearest'"):
+        build(border="wrap")
+
+
+def test_nearest_frames_train_every_group_of_offsets_at_the_border():
+    """Masked frames get no gradient from the first frame; nearest ones do."""
+    for border, groups in (("mask", [2, 3]), ("nearest", [0, 1, 2, 3])):
+        module = build(border=border)
+        tokens = torch.randn(1, 5, NUM_TOKENS, DIMS)
+        module(tokens, features(tokens))[:, 0].square().sum().backward()
+        # (M, R, L, K)
+        gradient = module.temporal_attention_weights.bias.grad.view(2, 4, 2, 2)
+        assert gradient.abs().amax(dim=(0, 2, 3)).nonzero().flatten().tolist() == groups
 
 
 @pytest.mark.parametrize(

@@ -126,11 +126,12 @@ def test_without_window_each_frame_is_mmdets_encoder():
         torch.testing.assert_close(actual[:, t], expected, atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("border", ["mask", "nearest"])
 @pytest.mark.parametrize("window", [0, 1, 2])
 @pytest.mark.parametrize("step", [1, 2, 3, 4])
 @torch.no_grad()
-def test_windows_do_not_change_the_result(step, window):
-    encoder, num_frames = build(window, num_layers=3), 7
+def test_windows_do_not_change_the_result(step, window, border):
+    encoder, num_frames = build(window, num_layers=3, border=border), 7
     whole = make_features(num_frames)
     expected = encoder(whole).tokens
     parts = make_features(num_frames, frames_per_chunk=step)
@@ -150,6 +151,16 @@ def test_frames_reach_as_far_as_windows_and_layers():
     after = encoder(before.with_tokens(tokens)).tokens
     moved = (after - encoder(before).tokens).abs().amax(dim=(0, 2, 3)) > 1e-6
     assert moved.tolist() == [abs(t - 3) <= 2 for t in range(num_frames)]
+
+
+@pytest.mark.parametrize("num_frames", [2, 3, 4])
+@pytest.mark.parametrize("step", [1, 2])
+@torch.no_grad()
+def test_windows_of_clips_with_few_frames_to_sample(step, num_frames):
+    encoder = build(2, border="nearest")
+    expected = encoder(make_features(num_frames)).tokens
+    encoded = encoder(make_features(num_frames, frames_per_chunk=step))
+    torch.testing.assert_close(encoded.tokens, expected, atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()

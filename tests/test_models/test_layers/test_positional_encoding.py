@@ -7,6 +7,7 @@ import torch
 from mmdet.registry import MODELS
 
 from mmtaformer.models.layers import temporal_sine_encoding
+from mmtaformer.utils.errors import UsageError
 
 
 def sine(position: float, channel: int, num_channels: int) -> float:
@@ -15,7 +16,7 @@ def sine(position: float, channel: int, num_channels: int) -> float:
     return math.cos(angle) if channel % 2 else math.sin(angle)
 
 
-def build(temporal=True):
+def build(temporal=True, **options):
     return MODELS.build(
         dict(
             type="SpatioTemporalPositionalEncoding",
@@ -23,6 +24,7 @@ def build(temporal=True):
             normalize=True,
             offset=-0.5,
             temporal=temporal,
+            **options,
         )
     )
 
@@ -38,6 +40,28 @@ def test_frame_index():
 def test_encoding_of_the_frames_fits_that_of_the_pixels():
     assert torch.equal(build().encode_frames(3, "cpu"), temporal_sine_encoding(3, 12))
     assert build(temporal=False).encode_frames(3, "cpu") is None
+
+
+def test_index_in_the_video():
+    frame_ids = torch.tensor([[3, 4, 17], [0, 0, 2]])
+    encoding = build(frame_index="video").encode_frames(3, "cpu", frame_ids)
+    assert encoding.shape == (2, 3, 12)
+    for clip, ids in enumerate(frame_ids.tolist()):
+        for t, frame in enumerate(ids):
+            expected = [sine(frame, channel, 12) for channel in range(12)]
+            assert encoding[clip, t].tolist() == pytest.approx(expected, abs=1e-6)
+    # Indices are known and not asked for, or there is no encoding at all.
+    in_clip = build().encode_frames(3, "cpu", frame_ids)
+    assert torch.equal(in_clip, temporal_sine_encoding(3, 12))
+    none = build(temporal=False, frame_index="video").encode_frames(3, "cpu")
+    assert none is None
+
+
+def test_index_in_the_video_that_is_not_known():
+    with pytest.raises(UsageError, match="frame_index='video', but .* 'frame_id'"):
+        build(frame_index="video").encode_frames(3, "cpu")
+    with pytest.raises(UsageError, match="frame_index='shot'; give 'clip' or 'video'"):
+        build(frame_index="shot")
 
 
 def test_pixels_without_padding():
