@@ -44,7 +44,7 @@ def compress_runs(entry: dict[str, Any]) -> dict[str, Any]:
         Else the entry as it is, broken masks too: whoever knows where they stand
         reports them, see :func:`to_rles`.
     """
-    size = entry.get("size")
+    size: Any = entry.get("size")
     if not isinstance(entry.get("counts"), list) or not is_image_size(size):
         return entry
     try:
