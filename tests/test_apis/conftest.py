@@ -3,6 +3,8 @@ import logging
 import pytest
 from mmengine.logging import MMLogger
 
+from ..helpers.tracks import video_tracks
+
 
 @pytest.fixture
 def logged():
@@ -20,3 +22,8 @@ def logged():
     yield messages
     logger.removeHandler(listener)
     logger.setLevel(level)
+
+
+@pytest.fixture
+def result():
+    return video_tracks()
