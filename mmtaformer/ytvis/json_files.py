@@ -5,14 +5,14 @@ import lzma
 import os
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmtaformer.utils.errors import DataError
 
-from .rle import compress_runs
-
 PathType = str | os.PathLike[str]
+ObjectHook = Callable[[dict[str, Any]], Any]
 
 # A zip may unpack to this many bytes, or to this many times its own size. Results of
 # models shrink to a tenth, files that are meant to fill the memory to a thousandth.
@@ -29,15 +29,17 @@ _BROKEN_ZIP = (
 )
 
 
-def read_json(path: PathType, kind: str) -> Any:
+def read_json(path: PathType, kind: str, object_hook: ObjectHook | None = None) -> Any:
     """Read a JSON file.
 
     Args:
         path: Path of the file.
         kind: How to call it in a message, such as "annotation file".
+        object_hook: What replaces an object as soon as it is read, see
+            :func:`json.loads`.
 
     Returns:
-        Its content, with masks compressed, see :func:`compress_runs`.
+        Its content.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -49,15 +51,18 @@ def read_json(path: PathType, kind: str) -> Any:
             f"The {kind} {path} does not exist; check the path (ann_file and data_root "
             "of a config)."
         )
-    return _parse(path.read_bytes(), path, kind)
+    return _parse(path.read_bytes(), path, kind, object_hook)
 
 
-def read_json_or_zip(path: PathType, kind: str) -> Any:
+def read_json_or_zip(
+    path: PathType, kind: str, object_hook: ObjectHook | None = None
+) -> Any:
     """Read a JSON file, or the only JSON file of a zip.
 
     Args:
         path: Path of the file.
         kind: How to call it in a message.
+        object_hook: See :func:`read_json`.
 
     Returns:
         Its content.
@@ -69,7 +74,7 @@ def read_json_or_zip(path: PathType, kind: str) -> Any:
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
-        return read_json(path, kind)
+        return read_json(path, kind, object_hook)
     try:
         with zipfile.ZipFile(path) as archive:
             text = _unpack(archive, path)
@@ -77,7 +82,7 @@ def read_json_or_zip(path: PathType, kind: str) -> Any:
         raise DataError(
             f"The {kind} {path} is a broken zip ({error}); copy or write it again."
         ) from error
-    return _parse(text, path, kind)
+    return _parse(text, path, kind, object_hook)
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path) -> bytes:
@@ -98,11 +103,11 @@ def _unpack(archive: zipfile.ZipFile, path: Path) -> bytes:
     return text
 
 
-def _parse(text: bytes, path: Path, kind: str) -> Any:
+def _parse(text: bytes, path: Path, kind: str, object_hook: ObjectHook | None) -> Any:
     if not text.strip():
         raise DataError(f"The {kind} {path} is empty; download or write it again.")
     try:
-        return json.loads(text, object_hook=compress_runs)
+        return json.loads(text, object_hook=object_hook)
     except RecursionError as error:
         raise DataError(
             f"The {kind} {path} is nested too deeply for any file of this format; "

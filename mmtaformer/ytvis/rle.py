@@ -83,7 +83,8 @@ def to_rles(
             counts = mask.get("counts") if isinstance(mask, Mapping) else None
             if isinstance(mask, CheckedRle):
                 check_mask_size(mask["size"], height, width)
-                rles.append(mask)
+                # pycocotools takes nothing but plain dicts.
+                rles.append(dict(mask))
             elif isinstance(counts, str | bytes):
                 check_mask_size(mask.get("size"), height, width)
                 frames.append(len(rles))
