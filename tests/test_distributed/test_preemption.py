@@ -13,6 +13,7 @@ from .ranks import PATIENCE, free_port, start_script, wait_for
 HOOK = """
 import os
 import signal
+import time
 from pathlib import Path
 
 from mmengine.dist import get_rank
@@ -27,6 +28,8 @@ class MarkingHook(Hook):
         if get_rank() == 1 and runner.iter == 3 and Path("kill").exists():
             Path("kill").unlink()
             os.kill(os.getppid(), signal.SIGKILL)
+            # The three iterations that are left must not be over before it is noticed.
+            time.sleep(5)
 """
 
 CONFIG = """
