@@ -7,7 +7,7 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 
-from mmtaformer.engine import PreemptionHook
+from mmtaformer.engine import AtomicCheckpointHook, PreemptionHook
 from mmtaformer.engine.hooks.preemption_hook import RESUMABLE
 
 from ..helpers.toy_training import train
@@ -54,6 +54,20 @@ def test_run_goes_on_exactly_there(whole, tmp_path, capsys, iteration, workers):
     assert resumed.seen == whole.seen[2 * iteration :]
     assert torch.equal(resumed.layer.weight, whole.layer.weight)
     assert not (tmp_path / "interrupted.pth").exists()
+
+
+def test_what_was_just_saved_is_not_saved_twice(whole, tmp_path, capsys):
+    def options():
+        hook = AtomicCheckpointHook(interval=1, by_epoch=False, max_keep_ckpts=1)
+        return dict(num_workers=0, checkpoint=hook)
+
+    preempt(tmp_path, Slurm(12), **options())
+    assert f"The state is in {tmp_path / 'iter_12.pth'}." in "".join(capsys.readouterr())
+    resumed = train(tmp_path, [PreemptionHook()], resume=True, **options())
+    assert resumed.seen == []
+    assert torch.equal(resumed.layer.weight, whole.layer.weight)
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_12.pth"]
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_12.pth")
 
 
 def test_several_times(whole, tmp_path):

@@ -39,6 +39,7 @@ class AtomicCheckpointHook(CheckpointHook):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self._saved: dict[str, int] = {}  # where the run was at the last save
         folder = self.out_dir or "."
         backend = get_file_backend(folder, backend_args=self.backend_args)
         if isinstance(backend, LocalBackend):
@@ -100,9 +101,11 @@ class AtomicCheckpointHook(CheckpointHook):
                 not counted yet.
 
         Returns:
-            The checkpoint.
+            The checkpoint, which is the last one if that was saved just here.
         """
         meta = dict(epoch=runner.epoch, iter=runner.iter + in_epoch)
+        if meta == self._saved:
+            return Path(self.last_ckpt)
         self._save_as(runner, INTERRUPTED, meta, by_epoch=False)
         return Path(self.out_dir, INTERRUPTED)
 
@@ -114,8 +117,10 @@ class AtomicCheckpointHook(CheckpointHook):
             outdated = [old for old in before if old not in self.keep_ckpt_ids]
             # Those too, so that a resumed run removes them if this one does not get to.
             runner.message_hub.update_info("keep_ckpt_ids", [*before, step])
+        where = dict(meta)  # before the runner adds to it
         name = self.filename_tmpl.format(step)
         self._save_as(runner, name, meta, by_epoch=self.by_epoch)
+        self._saved = where
         self._remove(INTERRUPTED)
         for old in outdated:
             self._remove(self.filename_tmpl.format(old))
