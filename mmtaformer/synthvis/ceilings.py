@@ -5,7 +5,9 @@ ask different questions, so they have ceilings of their own. A frame counts as b
 where an object's visibility is 0.
 """
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -43,6 +45,24 @@ def ceiling_results(
                 for annotation, own in zip(annotations, predicted)
             ]
         yield name, entries
+
+
+def read_ceilings(annotation_file: str | Path) -> dict[str, dict[str, float]]:
+    """Read what synthvis_ceilings.py wrote beside an annotation file.
+
+    Args:
+        annotation_file: The file.
+
+    Returns:
+        Figures in [0, 1] by name of the oracle; nothing if there are none for this
+        file.
+    """
+    path = Path(annotation_file).with_name("ceilings.json")
+    if not path.is_file():
+        return {}
+    content = json.loads(path.read_text())
+    matches = content["annotation_file"] == Path(annotation_file).name
+    return content["ceilings"] if matches else {}
 
 
 def blank_share(ground_truth: Mapping[str, Any]) -> float:

@@ -62,12 +62,13 @@ def test_what_was_just_saved_is_not_saved_twice(whole, tmp_path, capsys):
         return dict(num_workers=0, checkpoint=hook)
 
     preempt(tmp_path, Slurm(12), **options())
-    assert f"The state is in {tmp_path / 'iter_12.pth'}." in "".join(capsys.readouterr())
+    saved = str(tmp_path / "iter_12.pth")
+    assert f"The state is in {saved}." in "".join(capsys.readouterr())
     resumed = train(tmp_path, [PreemptionHook()], resume=True, **options())
     assert resumed.seen == []
     assert torch.equal(resumed.layer.weight, whole.layer.weight)
     assert [path.name for path in tmp_path.glob("*.pth")] == ["iter_12.pth"]
-    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "iter_12.pth")
+    assert (tmp_path / "last_checkpoint").read_text() == saved
 
 
 def test_several_times(whole, tmp_path):

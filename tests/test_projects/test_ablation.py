@@ -99,7 +99,7 @@ def test_two_runs_at_a_time_and_a_second_command(args, tools, tmp_path):
     mean, std = (100 + ONE_VIDEO_OF_TWO) / 2, (100 - ONE_VIDEO_OF_TWO) / 2**0.5
     for row in rows[2:]:
         assert row[2] == " / ".join([f"{mean:.1f} ± {std:.1f}"] * 3)
-        assert row[3:] == ["0: 100.0, 1: 50.5", "-", "0.7 min"]
+        assert row[3:] == ["0: 100.0, 1: 50.5", "-", "-", "0.7 min"]
     assert rows[0][:3] == ["Baseline", "44.9 / 66.8 / 50.3", "not run"]
     assert rows[-1][:2] == ["CL, Aux", "48.1 / 71.6 / 52.5"]
     ablation.main(args)
@@ -175,6 +175,24 @@ def test_paired_difference():
     assert report.paired_difference(values, first) == "+1.0 [-1.5, 3.5]"
     assert report.paired_difference({0: 31.5}, first) == "+1.5"
     assert report.paired_difference({9: 31.5}, first) == "-"
+
+
+def test_where_objects_are_hidden(tmp_path):
+    """IoU of the rows, and what perfect models reach on the same data."""
+    figures = dict(AP=0.5, AP50=0.75, AP75=0.25, IoU_drawn=0.875, IoU_weakened=0.125)
+    content = dict(annotation_file="val.json", ceilings={"its frame alone": figures})
+    (tmp_path / "ceilings.json").write_text(json.dumps(content))
+    record = dict(training_seconds=60, ann_file=str(tmp_path / "val.json"))
+    results = [
+        report.Result("Other", (), {0: dict(**record, metrics=figures)}),
+        report.Result("None", (), {}),
+    ]
+    text = report.markdown({"Other models": results})
+    assert "| 0: 50.0 | - | 87.5 / 12.5 | 1.0 min |" in text
+    assert "| its frame alone | 50.0 | 75.0 | 25.0 | 87.5 / 12.5 |" in text
+    record["ann_file"] = str(tmp_path / "train.json")  # ceilings are of another file
+    results[0] = report.Result("Other", (), {0: dict(**record, metrics=figures)})
+    assert "Ceilings" not in report.markdown({"Other models": results})
 
 
 def test_plot():

@@ -3,8 +3,12 @@
 import json
 
 import pytest
+from mmengine.config import Config
 
+from mmtaformer.synthvis import DIFFICULTIES
 from mmtaformer.utils.errors import DataError
+
+from ..helpers.golden import REPO_ROOT
 
 
 @pytest.fixture
@@ -39,3 +43,23 @@ def test_nothing_is_generated_when_one_split_is_in_the_way(run, tmp_path):
     assert not (tmp_path / "train.json").exists()
     run("--seed", "1", "--overwrite")
     assert (tmp_path / "train.json").exists()
+
+
+@pytest.mark.parametrize("level", DIFFICULTIES)
+def test_what_is_generated_is_what_the_configs_take(load_tool, level):
+    args = load_tool("dataset_converters/generate_synthvis.py").parse_args(
+        ["--difficulty", level]
+    )
+    weakens = DIFFICULTIES[level].dropout is not None
+    config = f"synthvis_{level}" if weakens else "synthvis"
+    path = REPO_ROOT / f"configs/_base_/datasets/{config}.py"
+    assert tuple(args.size) == tuple(Config.fromfile(path).resize.scale)
+    assert args.num_frames == (24 if weakens else 12)
+
+
+def test_options_go_before_defaults(load_tool):
+    options = ["--size", "64", "48", "--num-frames", "5", "--num-train-videos", "7"]
+    args = load_tool("dataset_converters/generate_synthvis.py").parse_args(
+        ["--difficulty", "deform", *options]
+    )
+    assert (args.size, args.num_frames, args.num_train_videos) == ([64, 48], 5, 7)

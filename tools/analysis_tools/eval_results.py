@@ -14,6 +14,7 @@ from mmtaformer.evaluation import (
     iou_by_visibility,
     load_ground_truth,
 )
+from mmtaformer.synthvis.ceilings import read_ceilings
 from mmtaformer.utils.errors import DataError, UsageError
 from mmtaformer.utils.files import atomic_path
 
@@ -72,14 +73,11 @@ def format_ceilings(gt: Path) -> str:
 
     The text is empty where there are none for this file.
     """
-    path = gt.with_name("ceilings.json")
-    if not path.is_file():
-        return ""
-    content = json.loads(path.read_text())
-    if content["annotation_file"] != gt.name:
+    ceilings = read_ceilings(gt)
+    if not ceilings:
         return ""
     lines = ["Ceilings in %, AP and AP75 of a perfect model that knows:"]
-    for name, figures in content["ceilings"].items():
+    for name, figures in ceilings.items():
         lines.append(
             f"  {100 * figures['AP']:5.1f} {100 * figures['AP75']:5.1f}  {name}"
         )

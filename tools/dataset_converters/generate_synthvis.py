@@ -12,6 +12,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from typing import Any
 
 from mmtaformer.synthvis import (
     DIFFICULTIES,
@@ -23,6 +24,11 @@ from mmtaformer.synthvis import (
 )
 from mmtaformer.utils.errors import DataError, UsageError
 
+# What is generated unless options say otherwise, by whether the level weakens objects.
+_DEFAULTS = {
+    False: dict(num_frames=12, size=(160, 96), num_train_videos=400),
+    True: dict(num_frames=24, size=(96, 64), num_train_videos=480),
+}
 # Of 160x96 pixels, per process; for the estimate alone.
 _FRAMES_PER_SECOND = {
     "easy": 150,
@@ -44,23 +50,27 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--out", default="data/synthvis", help="folder of the data set")
     add("--splits", nargs="+", choices=("train", "val"), default=["train", "val"])
     add("--difficulty", choices=tuple(DIFFICULTIES), default="medium")
-    add("--num-train-videos", type=int, default=400)
+    by_level: dict[str, Any] = dict(type=int, default=argparse.SUPPRESS)
+    add("--num-train-videos", **by_level, help=_by_level("num_train_videos"))
     add("--num-val-videos", type=int, default=60)
-    add(
-        "--num-frames",
-        type=int,
-        default=argparse.SUPPRESS,
-        help="frames per video (default: 12; deform and identity: 24)",
-    )
-    add("--size", type=int, nargs=2, metavar=("W", "H"), default=(160, 96))
+    add("--num-frames", **by_level, help=f"per video {_by_level('num_frames')}")
+    size = f"in pixels {_by_level('size')}"
+    add("--size", **by_level, nargs=2, metavar=("W", "H"), help=size)
     add("--seed", type=int, default=0)
     add("--workers", type=int, default=_num_cores(), help="processes")
     add("--overwrite", action="store_true", help="replace what exists")
     _add_dropout_arguments(parser)
     args = parser.parse_args(argv)
-    if "num_frames" not in args:
-        args.num_frames = 24 if DIFFICULTIES[args.difficulty].dropout else 12
+    weakens = DIFFICULTIES[args.difficulty].dropout is not None
+    for name, value in _DEFAULTS[weakens].items():
+        setattr(args, name, getattr(args, name, value))
     return args
+
+
+def _by_level(name: str) -> str:
+    """What a default is, for the help."""
+    others, weakening = _DEFAULTS[False][name], _DEFAULTS[True][name]
+    return f"(default: {others}; deform and identity: {weakening})"
 
 
 def _add_dropout_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,19 +1,32 @@
-# Level deform: objects are not drawn in some frames and annotated all the same. T=5, so
-# that with d=2 the middle frame of a clip has all four neighbours.
+# Level deform: objects are not drawn in some frames and annotated all the same.
 _base_ = "./synthvis.py"
 
 data_root = "data/synthvis_deform/"
+resize = dict(type="Resize", scale=(96, 64), keep_ratio=True)
 
+# Five frames in a row, as in testing: what is hidden is read from the nearest frames,
+# and with d=2 the middle frame has all four neighbours.
 train_pipeline = [
-    dict(type="ClipSample", num_frames=5),
-    *_base_.train_pipeline[1:],
+    dict(type="UniformRefFrameSample", num_ref_imgs=4, frame_range=2),
+    dict(
+        type="TransformBroadcaster",
+        share_random_params=True,
+        transforms=[
+            dict(type="LoadFrame"),
+            dict(type="LoadVideoAnnotations", with_mask=True),
+            resize,
+            dict(type="RandomFlip", prob=0.5),
+        ],
+    ),
+    *_base_.train_pipeline[2:],
+]
+test_pipeline = [
+    dict(type="TransformBroadcaster", transforms=[dict(type="LoadFrame"), resize]),
+    *_base_.test_pipeline[1:],
 ]
 
-train_dataloader = dict(
-    batch_size=5,
-    dataset=dict(data_root=data_root, pipeline=train_pipeline),
-)
-val_dataloader = dict(dataset=dict(data_root=data_root))
+train_dataloader = dict(dataset=dict(data_root=data_root, pipeline=train_pipeline))
+val_dataloader = dict(dataset=dict(data_root=data_root, pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
 val_evaluator = dict(ann_file=data_root + "val.json")

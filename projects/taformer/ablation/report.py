@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from mmtaformer.synthvis.ceilings import read_ceilings
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import UsageError
 
@@ -24,11 +25,20 @@ _PREAMBLE = """\
 
 AP / AP50 / AP75 in percent: of the paper's models on YouTube-VIS 2019, and of the small
 models here, as mean ± sample standard deviation over the seeds. "Over the first row" is
-the mean difference of AP between runs of the same seed, with its 95 % interval.
+the mean difference of AP between runs of the same seed, with its 95 % interval. IoU is
+that of masks in frames that show an object in full / in others, where data say which.
 """
 _HEADER = """
-| Row | Paper | Here | AP of each seed | Over the first row | Training |
-|---|---|---|---|---|---|
+| Row | Paper | Here | AP of each seed | Over the first row | IoU | Training |
+|---|---|---|---|---|---|---|
+"""
+_CEILINGS = """
+## Ceilings
+
+What perfect models reach on these data that know no more than they are allowed to.
+
+| A perfect model that knows | AP | AP50 | AP75 | IoU |
+|---|---|---|---|---|
 """
 
 
@@ -99,13 +109,21 @@ def markdown(groups: Mapping[str, Sequence[Result]]) -> str:
     for title, results in groups.items():
         lines = (_line(result, results[0]) for result in results)
         parts.append(f"\n## {title}\n{_HEADER}" + "".join(lines))
+    files = {
+        record["ann_file"]
+        for results in groups.values()
+        for result in results
+        for record in result.records.values()
+    }
+    for ceilings in filter(None, map(read_ceilings, sorted(files))):
+        parts.append(_CEILINGS + "".join(map(_ceiling_line, *zip(*ceilings.items()))))
     parts.append("\n![AP of the paper beside AP here](ablation.png)\n")
     return "".join(parts)
 
 
 def _line(result: Result, first: Result) -> str:
     paper = " / ".join(f"{value:.1f}" for value in result.paper) or "-"
-    cells = [result.label, paper, "not run", "-", "-", "-"]
+    cells = [result.label, paper, "not run", "-", "-", "-", "-"]
     if result.records:
         figures = [mean_and_std(result.values(m).values()) for m in _METRICS]
         minutes = [r["training_seconds"] / 60 for r in result.records.values()]
@@ -113,9 +131,26 @@ def _line(result: Result, first: Result) -> str:
             " / ".join(f"{mean:.1f} ± {std:.1f}" for mean, std in figures),
             ", ".join(f"{s}: {value:.1f}" for s, value in result.values().items()),
             paired_difference(result.values(), first.values()),
+            _ious([record["metrics"] for record in result.records.values()]),
             f"{statistics.fmean(minutes):.1f} min",
         ]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _ceiling_line(name: str, figures: Mapping[str, float]) -> str:
+    cells = [f"{100 * figures[metric]:.1f}" for metric in _METRICS]
+    return f"| {' | '.join([name, *cells, _ious([figures])])} |\n"
+
+
+def _ious(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Mean IoU in percent, drawn / not drawn; ``-`` where the data do not tell."""
+    if any(figures.get("IoU_weakened") is None for figures in metrics):
+        return "-"
+    means = (
+        statistics.fmean(100 * figures[f"IoU_{kind}"] for figures in metrics)
+        for kind in ("drawn", "weakened")
+    )
+    return " / ".join(f"{mean:.1f}" for mean in means)
 
 
 def mean_and_std(values: Any) -> tuple[float, float]:

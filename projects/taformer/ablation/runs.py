@@ -9,14 +9,19 @@ from typing import Any
 
 from mmengine.config import Config
 
-from mmtaformer.evaluation import evaluate_ytvis
+from mmtaformer.evaluation import (
+    evaluate_ytvis,
+    has_visibilities,
+    iou_by_visibility,
+    load_ground_truth,
+)
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import UsageError
 
 from ..figures.curves import read_log
 from ..paper import ROOT
 
-METRICS = ("AP", "AP50", "AP75", "AR1", "AR10")
+METRICS = ("AP", "AP50", "AP75", "AR1", "AR10", "IoU_drawn", "IoU_weakened")
 
 
 @dataclass(frozen=True)
@@ -77,9 +82,13 @@ class Run:
     def record(self) -> None:
         """Evaluate the results and note what the run came to."""
         ann_file = self.settings.test_evaluator.ann_file
-        figures = evaluate_ytvis(ann_file, self.folder / "results.json")
+        ground_truth = load_ground_truth(ann_file)
+        results = self.folder / "results.json"
+        figures = evaluate_ytvis(ground_truth, results)
+        if has_visibilities(ground_truth):
+            figures |= iou_by_visibility(ground_truth, results)
         content = dict(
-            metrics={name: figures[name] for name in METRICS},
+            metrics={name: figures[name] for name in METRICS if name in figures},
             training_seconds=training_seconds(self.folder / "train"),
             max_epochs=self.settings.train_cfg.max_epochs,
             ann_file=ann_file,

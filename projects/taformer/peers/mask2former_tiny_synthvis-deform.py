@@ -1,7 +1,7 @@
 # mmdet's Mask2Former-VIS, made as small as the small TAFormer.
 _base_ = [
     "../../../configs/_base_/datasets/synthvis_deform.py",
-    "../../../configs/_base_/schedules/schedule_cpu.py",
+    "../../../configs/_base_/schedules/schedule_cpu_1e.py",
     "../../../configs/_base_/default_runtime.py",
 ]
 

@@ -2,7 +2,7 @@
 # the root of a clone: PYTHONPATH=. python tools/train.py ...
 _base_ = [
     "../../../configs/_base_/datasets/synthvis_deform.py",
-    "../../../configs/_base_/schedules/schedule_cpu.py",
+    "../../../configs/_base_/schedules/schedule_cpu_1e.py",
     "../../../configs/_base_/default_runtime.py",
 ]
 
