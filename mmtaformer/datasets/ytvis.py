@@ -15,7 +15,6 @@ from mmtaformer.ytvis.annotations import check_annotations, select_classes
 from mmtaformer.ytvis.frames import check_frames, check_names
 from mmtaformer.ytvis.instances import parse_instances
 from mmtaformer.ytvis.json_files import read_json
-from mmtaformer.ytvis.rle import compress_runs
 
 
 @DATASETS.register_module()
@@ -77,7 +76,7 @@ class YTVISDataset(BaseVideoDataset):
             (see :func:`parse_instances`).
         """
         with get_local_path(self.ann_file, backend_args=self.backend_args) as path:
-            content = read_json(path, "annotation file", compress_runs)
+            content = read_json(path, "annotation file", compress_masks=True)
         content = check_annotations(content, self.ann_file)
         classes, self.cat2label = select_classes(
             content["categories"], self._metainfo.get("classes"), self.ann_file

@@ -17,7 +17,7 @@ from .checks import (
     show,
 )
 from .json_files import PathType, read_json
-from .rle import compress_runs, to_rles
+from .rle import to_rles
 
 _FORMAT = (
     "give a file in the YouTube-VIS format, an object with 'videos', 'categories' and "
@@ -39,7 +39,7 @@ def read_ytvis_json(path: PathType) -> dict[str, Any]:
         DataError: If the file is empty, is not JSON, or breaks the format. The
             message names the file, the id of the entry and what to do.
     """
-    content = read_json(path, "annotation file", compress_runs)
+    content = read_json(path, "annotation file", compress_masks=True)
     return check_annotations(content, str(path))
 
 

@@ -9,6 +9,7 @@ from mmtaformer.utils.errors import DataError
 
 from .images import read_header, size_message
 
+_ROOTS = ("/", "\\")
 _LONGEST_PATH = 300  # characters of it in a message
 
 
@@ -51,6 +52,8 @@ def check_names(videos: Sequence[Mapping[str, Any]], path: str) -> None:
     """
     for video in videos:
         for name in video["file_names"]:
+            if ".." not in name and ":" not in name and name[:1] not in _ROOTS:
+                continue  # paths of pathlib take ten times as long
             kinds = PurePosixPath(name), PureWindowsPath(name)
             if any(kind.anchor or ".." in kind.parts for kind in kinds):
                 raise DataError(_outside(f"{path}: video {video['id']}", name))

@@ -1,18 +1,20 @@
 """Reading of JSON files, and of zips of one, that may be damaged or hostile."""
 
+import contextlib
 import json
 import lzma
 import os
 import zipfile
 import zlib
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from mmtaformer.utils.errors import DataError
 
+from .lean_json import parse_lean
+from .rle import compress_runs
+
 PathType = str | os.PathLike[str]
-ObjectHook = Callable[[dict[str, Any]], Any]
 
 # A zip may unpack to this many bytes, or to this many times its own size. Results of
 # models shrink to a tenth, files that are meant to fill the memory to a thousandth.
@@ -29,14 +31,14 @@ _BROKEN_ZIP = (
 )
 
 
-def read_json(path: PathType, kind: str, object_hook: ObjectHook | None = None) -> Any:
+def read_json(path: PathType, kind: str, compress_masks: bool = False) -> Any:
     """Read a JSON file.
 
     Args:
         path: Path of the file.
         kind: How to call it in a message, such as "annotation file".
-        object_hook: What replaces an object as soon as it is read, see
-            :func:`json.loads`.
+        compress_masks: Whether to compress masks while they are read, see
+            :func:`compress_runs`.
 
     Returns:
         Its content.
@@ -51,18 +53,16 @@ def read_json(path: PathType, kind: str, object_hook: ObjectHook | None = None) 
             f"The {kind} {path} does not exist; check the path (ann_file and data_root "
             "of a config)."
         )
-    return _parse(path.read_bytes(), path, kind, object_hook)
+    return _parse(path.read_bytes(), path, kind, compress_masks)
 
 
-def read_json_or_zip(
-    path: PathType, kind: str, object_hook: ObjectHook | None = None
-) -> Any:
+def read_json_or_zip(path: PathType, kind: str, compress_masks: bool = False) -> Any:
     """Read a JSON file, or the only JSON file of a zip.
 
     Args:
         path: Path of the file.
         kind: How to call it in a message.
-        object_hook: See :func:`read_json`.
+        compress_masks: See :func:`read_json`.
 
     Returns:
         Its content.
@@ -74,7 +74,7 @@ def read_json_or_zip(
     """
     path = Path(path)
     if not path.is_file() or not zipfile.is_zipfile(path):
-        return read_json(path, kind, object_hook)
+        return read_json(path, kind, compress_masks)
     try:
         with zipfile.ZipFile(path) as archive:
             text = _unpack(archive, path)
@@ -82,7 +82,7 @@ def read_json_or_zip(
         raise DataError(
             f"The {kind} {path} is a broken zip ({error}); copy or write it again."
         ) from error
-    return _parse(text, path, kind, object_hook)
+    return _parse(text, path, kind, compress_masks)
 
 
 def _unpack(archive: zipfile.ZipFile, path: Path) -> bytes:
@@ -103,11 +103,14 @@ def _unpack(archive: zipfile.ZipFile, path: Path) -> bytes:
     return text
 
 
-def _parse(text: bytes, path: Path, kind: str, object_hook: ObjectHook | None) -> Any:
+def _parse(text: bytes, path: Path, kind: str, compress_masks: bool) -> Any:
     if not text.strip():
         raise DataError(f"The {kind} {path} is empty; download or write it again.")
+    if compress_masks:
+        with contextlib.suppress(ValueError, RecursionError):
+            return parse_lean(text)
     try:
-        return json.loads(text, object_hook=object_hook)
+        return json.loads(text, object_hook=compress_runs if compress_masks else None)
     except RecursionError as error:
         raise DataError(
             f"The {kind} {path} is nested too deeply for any file of this format; "

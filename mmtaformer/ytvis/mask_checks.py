@@ -60,19 +60,21 @@ def check_mask_size(size: Any, height: int, width: int) -> None:
         )
 
 
-def check_counts(counts: Any, pixels: int) -> bool:
+def check_counts(counts: Any, pixels: int) -> np.ndarray:
     """Check run lengths that are not compressed.
 
     Args:
-        counts: What should be a list of run lengths.
+        counts: What should be a list of run lengths, or an array of int64.
         pixels: Sum that they must have.
 
     Returns:
-        Whether a run is empty that is not the first one.
+        (n,) int64, the run lengths.
 
     Raises:
         BrokenMask: If they are no whole numbers from 0, or have another sum.
     """
+    if isinstance(counts, np.ndarray):
+        return _check_runs(counts, pixels)
     if not isinstance(counts, list | tuple) or not counts:
         raise BrokenMask(
             "the 'counts' of the mask are neither a text nor a list of run lengths; "
@@ -82,14 +84,20 @@ def check_counts(counts: Any, pixels: int) -> bool:
         runs = np.frombuffer(array("q", counts), np.int64)
     except (TypeError, OverflowError):
         raise BrokenMask(_NO_RUNS) from None
-    smallest = runs.min()
     # An array takes true and false for 1 and 0.
-    suspects = set(map(type, counts)) if smallest <= 1 else ()
-    if smallest < 0 or not all(map(is_integer_type, suspects)):
+    suspects = set(map(type, counts)) if runs.min() <= 1 else ()
+    if not all(map(is_integer_type, suspects)):
+        raise BrokenMask(_NO_RUNS)
+    return _check_runs(runs, pixels)
+
+
+def _check_runs(runs: np.ndarray, pixels: int) -> np.ndarray:
+    if runs.min() < 0:
         raise BrokenMask(_NO_RUNS)
     # No sum of runs that fit into the image overflows.
-    _check_sum(int(runs.sum() if runs.max() <= pixels else sum(counts)), pixels)
-    return bool(smallest == 0 and (runs[1:] == 0).any())
+    total = runs.sum() if runs.max() <= pixels else sum(runs.tolist())
+    _check_sum(int(total), pixels)
+    return runs
 
 
 def check_texts(texts: Sequence[str], pixels: int) -> list[int]:

@@ -13,7 +13,7 @@ from mmtaformer.utils.files import atomic_path
 from .annotations import check_annotations, read_ytvis_json
 from .checks import check_length, check_reference, is_finite, show
 from .json_files import PathType, read_json_or_zip
-from .rle import compress_runs, to_rles
+from .rle import to_rles
 
 _RESULT_KEYS = ("video_id", "category_id", "score", "segmentations")
 
@@ -69,7 +69,7 @@ def load_results(
     name, content = "the results", source
     if isinstance(source, str | os.PathLike):
         name = str(source)
-        content = read_json_or_zip(source, "results file", compress_runs)
+        content = read_json_or_zip(source, "results file", compress_masks=True)
     if not isinstance(content, Sequence) or isinstance(content, str):
         raise DataError(
             f"{name} holds a JSON {type(content).__name__}, but a results file is a "

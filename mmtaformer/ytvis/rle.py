@@ -40,12 +40,14 @@ def compress_runs(entry: dict[str, Any]) -> dict[str, Any]:
         entry: Any object of the file.
 
     Returns:
-        A :class:`CheckedRle` for an RLE whose ``counts`` are a list of run lengths.
+        A :class:`CheckedRle` for an RLE whose ``counts`` are a list or an array of run
+        lengths.
         Else the entry as it is, broken masks too: whoever knows where they stand
         reports them, see :func:`to_rles`.
     """
     size: Any = entry.get("size")
-    if not isinstance(entry.get("counts"), list) or not is_image_size(size):
+    is_list = isinstance(entry.get("counts"), list | np.ndarray)
+    if not is_list or not is_image_size(size):
         return entry
     try:
         return CheckedRle(_compress(entry, *size) or entry)
@@ -232,10 +234,10 @@ def _compress(mask: Any, height: int, width: int) -> Rle | None:
             "'counts'; correct it"
         )
     check_mask_size(mask["size"], height, width)
-    has_empty_run = check_counts(mask["counts"], height * width)
-    runs = {"size": [height, width], "counts": mask["counts"]}
+    counts = check_counts(mask["counts"], height * width)
+    runs = {"size": [height, width], "counts": counts}
     rle = as_json(mask_utils.frPyObjects(runs, height, width))
-    return _without_empty_runs(rle) if has_empty_run else rle
+    return rle if counts[1:].all() else _without_empty_runs(rle)
 
 
 def _without_empty_runs(rle: Rle | None) -> Rle:
