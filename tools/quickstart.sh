@@ -27,7 +27,7 @@ done
 # shellcheck source=tools/setup_env.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup_env.sh"
 
-data=data/synthvis
+data=data/synthvis_deform
 truth="$data/val.json"
 
 run() { "$ENV_PYTHON" "$@"; }
@@ -100,15 +100,17 @@ summary() {
 }
 
 main() {
-    local taformer=configs/taformer/taformer_tiny_synthvis.py
-    local seqformer=configs/seqformer/seqformer_tiny_synthvis.py
-    local work_dir=work_dirs/taformer_tiny_synthvis
-    local baseline_dir=work_dirs/seqformer_tiny_synthvis
+    local taformer=configs/taformer/taformer_tiny_synthvis-deform.py
+    local seqformer=configs/seqformer/seqformer_tiny_synthvis-deform.py
+    local work_dir=work_dirs/taformer_tiny_synthvis-deform
+    local baseline_dir=work_dirs/seqformer_tiny_synthvis-deform
 
     cd "$PROJECT_ROOT"
     setup_env onedl
     step "Generating videos into $data (1 minute)"
-    run tools/dataset_converters/generate_synthvis.py --out "$data" --difficulty easy
+    run tools/dataset_converters/generate_synthvis.py --out "$data" --difficulty deform
+    [[ -f "$data/ceilings.json" ]] ||
+        run tools/analysis_tools/synthvis_ceilings.py "$truth" --write
     train "$taformer" "$work_dir"
     if ((with_baseline)); then
         train "$seqformer" "$baseline_dir"

@@ -157,14 +157,15 @@ _HARD = Difficulty(
     noise=4.0,
 )
 
-# What is asked in a weakened frame can be known from its neighbours alone.
+# What is asked in a weakened frame can be known from its neighbours alone. One
+# object, so that nobody has to be told from anybody.
 _DEFORM = Difficulty(
     name="deform",
-    objects=(1, 2),
+    objects=(1, 1),
     radius=(0.2, 0.3),
     hue_spread=20.0,
-    lookalike_probability=0.3,
-    lookalike_jitter=0.12,
+    lookalike_probability=0.0,
+    lookalike_jitter=0.0,
     meeting_probability=0.0,
     leave_probability=0.0,
     depth_swap=0.0,

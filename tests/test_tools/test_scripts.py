@@ -82,17 +82,18 @@ def test_quickstart_does_each_step_once(checkout, tmp_path):
 
     calls = tmp_path / "calls"
     printed, called = run()
-    work_dir = "work_dirs/taformer_tiny_synthvis"
+    work_dir = "work_dirs/taformer_tiny_synthvis-deform"
     for step in [
         f"-r {checkout}/requirements/onedl.txt",
         f"--no-deps --no-build-isolation --editable {checkout}",
-        "tools/dataset_converters/generate_synthvis.py --out data/synthvis",
-        "tools/train.py configs/taformer/taformer_tiny_synthvis.py --work-dir "
+        "tools/dataset_converters/generate_synthvis.py --out data/synthvis_deform",
+        "tools/train.py configs/taformer/taformer_tiny_synthvis-deform.py --work-dir "
         f"{work_dir} --resume",
-        f"tools/test.py configs/taformer/taformer_tiny_synthvis.py {work_dir}/"
+        f"tools/test.py configs/taformer/taformer_tiny_synthvis-deform.py {work_dir}/"
         f"epoch_12.pth --work-dir {work_dir} --out {work_dir}/results.json",
-        f"eval_results.py data/synthvis/val.json {work_dir}/results.json",
-        "browse_results.py data/synthvis/val.json",
+        "synthvis_ceilings.py data/synthvis_deform/val.json --write",
+        f"eval_results.py data/synthvis_deform/val.json {work_dir}/results.json",
+        "browse_results.py data/synthvis_deform/val.json",
     ]:
         assert step in called
     assert "seqformer" not in called
@@ -105,14 +106,16 @@ def test_quickstart_does_each_step_once(checkout, tmp_path):
     assert "eval_results.py" in called
 
     printed, called = run("--with-baseline")
-    assert "tools/train.py configs/seqformer/seqformer_tiny_synthvis.py" in called
-    assert "taformer_tiny_synthvis.py --work-dir" not in called
+    assert (
+        "tools/train.py configs/seqformer/seqformer_tiny_synthvis-deform.py" in called
+    )
+    assert "taformer_tiny_synthvis-deform.py --work-dir" not in called
     assert called.count("eval_results.py") == 2
 
 
 def test_quickstart_goes_on_after_a_half_written_checkpoint(checkout, tmp_path):
     calls = tmp_path / "calls"
-    work_dir = checkout / "work_dirs" / "taformer_tiny_synthvis"
+    work_dir = checkout / "work_dirs" / "taformer_tiny_synthvis-deform"
     work_dir.mkdir(parents=True)
     (work_dir / "epoch_12.pth").write_text("half of i")
     for expected in (True, False):

@@ -27,7 +27,7 @@ from mmtaformer.utils.errors import DataError, UsageError
 # What is generated unless options say otherwise, by whether the level weakens objects.
 _DEFAULTS = {
     False: dict(num_frames=12, size=(160, 96), num_train_videos=400),
-    True: dict(num_frames=24, size=(96, 64), num_train_videos=480),
+    True: dict(num_frames=24, size=(96, 64), num_train_videos=240),
 }
 # Of 160x96 pixels, per process; for the estimate alone.
 _FRAMES_PER_SECOND = {
