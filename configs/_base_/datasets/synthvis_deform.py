@@ -4,10 +4,17 @@ _base_ = "./synthvis.py"
 data_root = "data/synthvis_deform/"
 resize = dict(type="Resize", scale=(96, 64), keep_ratio=True)
 
-# Five frames in a row, as in testing: what is hidden is read from the nearest frames,
-# and with d=2 the middle frame has all four neighbours.
+# Half of the clips are five frames in a row, as in testing: what is hidden is read from
+# the nearest frames, and with d=2 the middle frame has all four neighbours. The others
+# reach over the video, so that a query learns to follow an object that far.
 train_pipeline = [
-    dict(type="UniformRefFrameSample", num_ref_imgs=4, frame_range=2),
+    dict(
+        type="RandomChoice",
+        transforms=[
+            [dict(type="UniformRefFrameSample", num_ref_imgs=4, frame_range=2)],
+            [dict(type="ClipSample", num_frames=5)],
+        ],
+    ),
     dict(
         type="TransformBroadcaster",
         share_random_params=True,
