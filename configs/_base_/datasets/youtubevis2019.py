@@ -77,9 +77,8 @@ test_pipeline = [
 train_dataloader = dict(
     batch_size=4,
     num_workers=4,
-    # Workers that start anew with each epoch are seeded anew, so that a run that was
-    # resumed draws the same clips as one that was not interrupted.
-    persistent_workers=False,
+    persistent_workers=True,
+    pin_memory=True,
     sampler=dict(type="TrackImgSampler"),
     dataset=dict(
         type=dataset_type,

@@ -7,7 +7,7 @@ from typing import Any
 import torch.distributed
 from mmengine._strategy import FSDPStrategy
 from mmengine.config import Config
-from mmengine.device import get_device
+from mmengine.device import get_device, is_cuda_available
 from mmengine.dist import barrier
 from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
@@ -24,6 +24,8 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
             variable LOCAL_RANK says so.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    if not is_cuda_available():
+        _leave_memory_unpinned(cfg)
     if cfg.launcher == "none":
         _leave_unsharded(cfg)
     elif cfg.launcher == "pytorch" and get_device() == "cpu":
@@ -31,6 +33,13 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     kind = RUNNERS.get(cfg.get("runner_type", "Runner"))
     quiet: Any = type(kind.__name__, (QuietStart, kind), {})
     return quiet.from_cfg(cfg)
+
+
+def _leave_memory_unpinned(cfg: Config) -> None:
+    """Spare torch's warning that there is nothing to pin memory for."""
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(name):
+            cfg[name].pop("pin_memory", None)
 
 
 def _leave_unsharded(cfg: Config) -> None:

@@ -2,8 +2,27 @@ import warnings
 
 import pytest
 import torch
+from mmengine.config import Config
 
-from mmtaformer.utils.launch import leave_process_group, warn_of_slow_bfloat16
+from mmtaformer.utils import launch
+from mmtaformer.utils.launch import (
+    leave_process_group,
+    runner,
+    warn_of_slow_bfloat16,
+)
+
+
+@pytest.mark.parametrize("has_gpu", [True, False])
+def test_memory_is_pinned_for_gpus(monkeypatch, has_gpu):
+    built = []
+    monkeypatch.setattr(runner.QuietStart, "from_cfg", built.append, raising=False)
+    monkeypatch.setattr(runner, "is_cuda_available", lambda: has_gpu)
+    loader = dict(batch_size=1, pin_memory=True)
+    launch.build_runner(
+        Config(dict(launcher="none", train_dataloader=loader, val_dataloader=None))
+    )
+    assert ("pin_memory" in built[0].train_dataloader) == has_gpu
+    assert built[0].train_dataloader.batch_size == 1
 
 
 def test_finished_run_leaves_its_process_group():
