@@ -37,6 +37,13 @@ else:
     kept = 1 if folder.name == "seed_1" else 2
     (folder / "results.json").write_text(json.dumps(entries[:kept]))
 """
+CONTRIBUTION_STUB = """
+import json, pathlib, sys
+(gt, out), name = (sys.argv[1], sys.argv[-1]), sys.argv[sys.argv.index("--model") + 1]
+assert pathlib.Path(gt).is_file() and sys.argv[-2] == "--json"
+figures = {"as it is": 1.0, "encoder": 0.25, "decoder": 0.5, "both": 0.125}
+pathlib.Path(out).write_text(json.dumps({name: figures}))
+"""
 ONE_VIDEO_OF_TWO = 100 * 51 / 101  # precision 1 up to a recall of one half
 
 
@@ -60,6 +67,9 @@ def tools(tmp_path, monkeypatch):
             for line in words
         ]
 
+    stub = root / "contribution.py"
+    stub.write_text(CONTRIBUTION_STUB)
+    monkeypatch.setattr(runs, "CONTRIBUTION", [sys.executable, str(stub)])
     install()
     calls.install = install
     monkeypatch.setattr(runs, "ROOT", root)
@@ -99,7 +109,8 @@ def test_two_runs_at_a_time_and_a_second_command(args, tools, tmp_path):
     mean, std = (100 + ONE_VIDEO_OF_TWO) / 2, (100 - ONE_VIDEO_OF_TWO) / 2**0.5
     for row in rows[2:]:
         assert row[2] == " / ".join([f"{mean:.1f} ± {std:.1f}"] * 3)
-        assert row[3:] == ["0: 100.0, 1: 50.5", "-", "-", "0.7 min"]
+        own_frames = "25.0 / 50.0 / 12.5"
+        assert row[3:] == ["0: 100.0, 1: 50.5", "-", "-", own_frames, "0.7 min"]
     assert rows[0][:3] == ["Baseline", "44.9 / 66.8 / 50.3", "not run"]
     assert rows[-1][:2] == ["CL, Aux", "48.1 / 71.6 / 52.5"]
     ablation.main(args)
@@ -135,7 +146,7 @@ def test_dry_run_and_report_only(args, tools, tmp_path, capsys):
     options = ["--rows", "table6_cl", "--seeds", "0", "1"]
     ablation.main([*args, *options, "--dry-run"])
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 6 and lines[0].endswith("table6_cl/seed_0: to do")
+    assert len(lines) == 8 and lines[0].endswith("table6_cl/seed_0: to do")
     assert "train.py" in lines[1] and "epoch_2.pth" in lines[2]
     assert tools() == [] and not (tmp_path / "w").exists()
     with pytest.raises(SystemExit, match=r"^error: there is no complete run in .*w;"):
@@ -168,6 +179,20 @@ def test_settings(tmp_path):
     assert cfg.test_evaluator.ann_file == str(tmp_path / "val.json")
 
 
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        ("configs/table3_baseline", False),
+        ("configs/table3_st-enc", True),
+        ("configs/table3_st-enc_ta-dec", True),
+        ("peers/mask2former_tiny_synthvis-deform", False),
+    ],
+)
+def test_who_looks_at_other_frames(config, expected):
+    path = REPO_ROOT / f"projects/taformer/{config}.py"
+    assert runs.looks_at_other_frames(Config.fromfile(path).model) == expected
+
+
 def test_paired_difference():
     """t of three pairs is 4.303: 1 +- 4.303 / sqrt(3) for deviations of 1."""
     first = {0: 30.0, 1: 40.0, 2: 50.0, 5: 0.0}
@@ -188,7 +213,7 @@ def test_where_objects_are_hidden(tmp_path):
         report.Result("None", (), {}),
     ]
     text = report.markdown({"Other models": results})
-    assert "| 0: 50.0 | - | 87.5 / 12.5 | 1.0 min |" in text
+    assert "| 0: 50.0 | - | 87.5 / 12.5 | - | 1.0 min |" in text
     assert "| its frame alone | 50.0 | 75.0 | 25.0 | 87.5 / 12.5 |" in text
     record["ann_file"] = str(tmp_path / "train.json")  # ceilings are of another file
     results[0] = report.Result("Other", (), {0: dict(**record, metrics=figures)})

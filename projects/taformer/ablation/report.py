@@ -27,10 +27,12 @@ AP / AP50 / AP75 in percent: of the paper's models on YouTube-VIS 2019, and of t
 models here, as mean ± sample standard deviation over the seeds. "Over the first row" is
 the mean difference of AP between runs of the same seed, with its 95 % interval. IoU is
 that of masks in frames that show an object in full / in others, where data say which.
+"Own frames" is mean AP if every frame sees copies of itself for other frames: in the
+encoder / the decoder / both, of models that look at them there.
 """
 _HEADER = """
-| Row | Paper | Here | AP of each seed | Over the first row | IoU | Training |
-|---|---|---|---|---|---|---|
+| Row | Paper | Here | AP of each seed | Over the first row | IoU | Own frames | Time |
+|---|---|---|---|---|---|---|---|
 """
 _CEILINGS = """
 ## Ceilings
@@ -123,7 +125,7 @@ def markdown(groups: Mapping[str, Sequence[Result]]) -> str:
 
 def _line(result: Result, first: Result) -> str:
     paper = " / ".join(f"{value:.1f}" for value in result.paper) or "-"
-    cells = [result.label, paper, "not run", "-", "-", "-", "-"]
+    cells = [result.label, paper, "not run", "-", "-", "-", "-", "-"]
     if result.records:
         figures = [mean_and_std(result.values(m).values()) for m in _METRICS]
         minutes = [r["training_seconds"] / 60 for r in result.records.values()]
@@ -132,6 +134,7 @@ def _line(result: Result, first: Result) -> str:
             ", ".join(f"{s}: {value:.1f}" for s, value in result.values().items()),
             paired_difference(result.values(), first.values()),
             _ious([record["metrics"] for record in result.records.values()]),
+            _own_frames([r.get("own_frames") for r in result.records.values()]),
             f"{statistics.fmean(minutes):.1f} min",
         ]
     return f"| {' | '.join(cells)} |\n"
@@ -151,6 +154,21 @@ def _ious(metrics: Sequence[Mapping[str, Any]]) -> str:
         for kind in ("drawn", "weakened")
     )
     return " / ".join(f"{mean:.1f}" for mean in means)
+
+
+def _own_frames(figures: Sequence[Mapping[str, float] | None]) -> str:
+    """Mean AP in percent by what sees own frames only; ``-`` where nothing else is."""
+    measured = [own for own in figures if own]
+    if not measured:
+        return "-"
+    means = {
+        case: statistics.fmean(100 * own[case] for own in measured)
+        for case in measured[0]
+    }
+    return " / ".join(
+        f"{means[case]:.1f}" if case in means else "-"
+        for case in ("encoder", "decoder", "both")
+    )
 
 
 def mean_and_std(values: Any) -> tuple[float, float]:

@@ -18,10 +18,12 @@ from mmtaformer.evaluation import (
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import UsageError
 
+from ..figures import contribution
 from ..figures.curves import read_log
 from ..paper import ROOT
 
 METRICS = ("AP", "AP50", "AP75", "AR1", "AR10", "IoU_drawn", "IoU_weakened")
+CONTRIBUTION = [sys.executable, "-m", contribution.__name__]
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,9 @@ class Run:
     Attributes:
         folder: Where everything of this run lies: ``config.py`` (all settings),
             ``train/`` and ``test/`` (work dirs of the tools), their output in
-            ``log.txt``, ``results.json`` and, once it is complete, ``record.json``.
+            ``log.txt``, ``results.json``, ``contribution.json`` (AP without other
+            frames, of models that look at them) and, once it is complete,
+            ``record.json``.
         settings: See :func:`build_settings`.
     """
 
@@ -52,10 +56,18 @@ class Run:
             [sys.executable, str(ROOT / "tools" / f"{t}.py")] for t in ("train", "test")
         ]
         out = str(self.folder / "results.json")
-        return [
+        commands = [
             [*tools[0], config, "--work-dir", str(train), "--resume"],
             [*tools[1], config, str(last), "--work-dir", str(test), "--out", out],
         ]
+        if looks_at_other_frames(self.settings.model):
+            dataset = self.settings.test_dataloader.dataset
+            images = str(Path(dataset.data_root, dataset.data_prefix.img_path))
+            data = [self.settings.test_evaluator.ann_file, "--img-prefix", images]
+            model = ["--model", self.folder.parent.name, config, str(last)]
+            figures = ["--json", str(self.folder / "contribution.json")]
+            commands.append([*CONTRIBUTION, *data, *model, *figures])
+        return commands
 
     def prepare(self) -> None:
         """Write the config, unless it is there.
@@ -89,12 +101,28 @@ class Run:
             figures |= iou_by_visibility(ground_truth, results)
         content = dict(
             metrics={name: figures[name] for name in METRICS if name in figures},
+            own_frames=self._read_contribution(),
             training_seconds=training_seconds(self.folder / "train"),
             max_epochs=self.settings.train_cfg.max_epochs,
             ann_file=ann_file,
         )
         with atomic_path(self.folder / "record.json") as partial:
             partial.write_text(json.dumps(content, indent=2) + "\n")
+
+    def _read_contribution(self) -> dict[str, float]:
+        path = self.folder / "contribution.json"
+        if not path.is_file():
+            return {}
+        (figures,) = json.loads(path.read_text()).values()
+        return {case: ap for case, ap in figures.items() if contribution.CASES[case]}
+
+
+def looks_at_other_frames(model: Config) -> bool:
+    """Whether a model is a TAFormer with a temporal part in encoder or decoder."""
+    if model.type != "TAFormer":
+        return False
+    window = model.encoder.layer_cfg.self_attn_cfg.get("temporal_window", 2)
+    return bool(window or model.decoder.get("temporal_self_attn"))
 
 
 def read_records(work_dir: Path) -> dict[str, dict[int, dict[str, Any]]]:

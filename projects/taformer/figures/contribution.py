@@ -4,6 +4,7 @@ What a model loses is what it has learned to take from other frames.
 """
 
 import argparse
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,6 +23,7 @@ from mmtaformer.models.layers import (
     SpatioTemporalDeformableAttention,
     TemporalSelfAttention,
 )
+from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import friendly_errors
 
 from .common import add_model_arguments, load_models, predict, read_video
@@ -43,6 +45,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("gt", help="ground truth in the official JSON format")
     parser.add_argument("--img-prefix", required=True, help="folder of the frames")
     add_model_arguments(parser)
+    parser.add_argument("--json", metavar="OUT", help="write all figures to this file")
     return parser.parse_args(argv)
 
 
@@ -51,19 +54,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parse_args(argv)
     with friendly_errors():
         table = Table("model", *CASES, title="AP if these see their own frame only")
+        figures: dict[str, dict[str, float]] = {}
         truth = load_ground_truth(args.gt)
         for name, model in load_models(
             args.model, args.device, len(truth["categories"])
         ):
-            precisions = []
+            figures[name] = {}
             for case, kinds in CASES.items():
+                if not all(looks_at_others(model, kind) for kind in kinds):
+                    continue
                 with only_own_frames(model, kinds):
-                    precision = average_precision(
+                    figures[name][case] = average_precision(
                         model, truth, args.img_prefix, f"{name}, {case}"
                     )
-                precisions.append(f"{100 * precision:.1f}")
-            table.add_row(name, *precisions)
+            cells = (figures[name].get(case) for case in CASES)
+            table.add_row(
+                name, *("-" if c is None else f"{100 * c:.1f}" for c in cells)
+            )
         Console().print(table)
+        if args.json:
+            with atomic_path(args.json) as partial:
+                partial.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def looks_at_others(model: nn.Module, kind: type) -> bool:
+    """Whether a model has layers of a kind that look at other frames."""
+    layers = (module for module in model.modules() if isinstance(module, kind))
+    return any(getattr(layer, "relative_frames", True) for layer in layers)
 
 
 def average_precision(
