@@ -53,11 +53,15 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--base",
-        default=str(ROOT / "configs/taformer/taformer_tiny_synthvis.py"),
+        default=str(ROOT / "configs/taformer/taformer_tiny_synthvis-deform.py"),
         help="small model with all parts, which the rows change "
-        "(default: taformer_tiny_synthvis.py)",
+        "(default: taformer_tiny_synthvis-deform.py)",
     )
-    add("--data-root", default="data/synthvis", help="default: data/synthvis")
+    add(
+        "--data-root",
+        default="data/synthvis_deform",
+        help="default: data/synthvis_deform",
+    )
     add("--work-dir", default="work_dirs/ablation", help="default: work_dirs/ablation")
     add("--max-epochs", type=int, help="length of every training")
     add(

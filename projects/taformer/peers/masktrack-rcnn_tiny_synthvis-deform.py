@@ -13,13 +13,12 @@ custom_imports = dict(
 
 num_classes = 6
 channels = 64
-strides = [4, 8, 16, 32]
 # Boxes and embeddings see 7 x 7 bins of a region, masks 14 x 14.
 roi_extractor = dict(
     type="SingleRoIExtractor",
     roi_layer=dict(type="RoIAlign", output_size=7, sampling_ratio=0),
     out_channels=channels,
-    featmap_strides=strides,
+    featmap_strides=[4, 8, 16, 32],
 )
 assigner = dict(
     type="MaxIoUAssigner",
@@ -75,7 +74,7 @@ model = dict(
             bbox_head=dict(
                 type="Shared2FCBBoxHead",
                 in_channels=channels,
-                fc_out_channels=256,
+                fc_out_channels=64,
                 roi_feat_size=7,
                 num_classes=num_classes,
                 bbox_coder=dict(
@@ -86,10 +85,8 @@ model = dict(
                 loss_bbox=dict(type="L1Loss"),
             ),
             mask_roi_extractor=dict(
-                type="SingleRoIExtractor",
+                roi_extractor,
                 roi_layer=dict(type="RoIAlign", output_size=14, sampling_ratio=0),
-                out_channels=channels,
-                featmap_strides=strides,
             ),
             mask_head=dict(
                 type="FCNMaskHead",
@@ -147,7 +144,7 @@ model = dict(
             num_fcs=2,
             roi_feat_size=7,
             in_channels=channels,
-            fc_out_channels=256,
+            fc_out_channels=64,
         ),
         train_cfg=dict(
             assigner=assigner,
