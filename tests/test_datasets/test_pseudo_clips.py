@@ -34,6 +34,8 @@ LONG, SQUARE = rectangle(SIZE, 40, 90, 160, 12), rectangle(SIZE, 100, 30, 40, 30
 # At the left, above the middle: a rotation to one side turns it out of the image.
 EDGE = rectangle(SIZE, 0, 36, 4, 6)
 
+NO_WORKERS = dict(num_workers=0, persistent_workers=False, pin_memory=False)
+
 
 def load_config(name, root):
     """Base config with its data in other places."""
@@ -188,7 +190,7 @@ def test_which_images_an_epoch_visits(tmp_path):
     }
     write_coco(tmp_path / "coco", images)
     cfg = load_config("coco_pseudo_clips", tmp_path)
-    cfg.train_dataloader.update(batch_size=1, num_workers=0)
+    cfg.train_dataloader.update(batch_size=1, **NO_WORKERS)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     samples = [batch["data_samples"][0].video_data_samples[0] for batch in loader]
     assert sorted(sample.img_id for sample in samples) == [1, 5, 6]
@@ -332,7 +334,7 @@ def joint(tmp_path, classes=("cat", "ant")):
 
 def test_joint_training_visits_every_frame_and_image_once(tmp_path):
     cfg = joint(tmp_path)
-    cfg.train_dataloader.update(batch_size=1, num_workers=0)
+    cfg.train_dataloader.update(batch_size=1, **NO_WORKERS)
     # Without the transforms that may draw another clip.
     for part in cfg.train_dataloader.dataset.datasets:
         part.pipeline = part.pipeline[:1]
@@ -349,7 +351,7 @@ def test_joint_training_visits_every_frame_and_image_once(tmp_path):
 
 def test_joint_training_batches_mix_both(tmp_path):
     cfg = joint(tmp_path)
-    cfg.train_dataloader.update(batch_size=4, num_workers=0)
+    cfg.train_dataloader.update(batch_size=4, **NO_WORKERS)
     loader = Runner.build_dataloader(cfg.train_dataloader, seed=0)
     assert tuple(loader.dataset.metainfo["classes"]) == ("cat", "ant")
     seen = set()

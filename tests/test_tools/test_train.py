@@ -160,6 +160,7 @@ def test_console_shows_the_first_loss_on_the_first_screen(
     options = ["train_dataloader.dataset.indices=1", "default_hooks.logger.interval=1"]
     options += [f"val_{name}=None" for name in ("cfg", "dataloader", "evaluator")]
     options += ["train_cfg.max_epochs=1", "visualizer.name=of_this_run"]
+    options += ["experiment_name=of_this_run"]  # runs of one second share a logger
     argv = [str(tiny_config), "--work-dir", str(tmp_path), "--cfg-options", *options]
     tool.main(argv)
     lines = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out).splitlines()

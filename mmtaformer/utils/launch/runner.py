@@ -6,7 +6,7 @@ from typing import Any
 
 import torch.distributed
 from mmengine._strategy import FSDPStrategy
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.device import get_device, is_cuda_available
 from mmengine.dist import barrier
 from mmengine.registry import RUNNERS, STRATEGIES
@@ -24,8 +24,9 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
             variable LOCAL_RANK says so.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
-    if not is_cuda_available():
-        _leave_memory_unpinned(cfg)
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        if cfg.get(name):
+            _fit_loader(cfg[name])
     if cfg.launcher == "none":
         _leave_unsharded(cfg)
     elif cfg.launcher == "pytorch" and get_device() == "cpu":
@@ -35,11 +36,12 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
     return quiet.from_cfg(cfg)
 
 
-def _leave_memory_unpinned(cfg: Config) -> None:
-    """Spare torch's warning that there is nothing to pin memory for."""
-    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        if cfg.get(name):
-            cfg[name].pop("pin_memory", None)
+def _fit_loader(loader: ConfigDict) -> None:
+    """Leave out what torch refuses without workers, or warns of without a GPU."""
+    if not loader.get("num_workers"):
+        loader.pop("persistent_workers", None)
+    if not is_cuda_available():
+        loader.pop("pin_memory", None)
 
 
 def _leave_unsharded(cfg: Config) -> None:

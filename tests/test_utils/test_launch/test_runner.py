@@ -25,6 +25,16 @@ def test_memory_is_pinned_for_gpus(monkeypatch, has_gpu):
     assert built[0].train_dataloader.batch_size == 1
 
 
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_workers_outlive_an_epoch_where_there_are_some(monkeypatch, num_workers):
+    built = []
+    monkeypatch.setattr(runner.QuietStart, "from_cfg", built.append, raising=False)
+    loader = dict(num_workers=num_workers, persistent_workers=True)
+    launch.build_runner(Config(dict(launcher="none", train_dataloader=loader)))
+    kept = built[0].train_dataloader.get("persistent_workers", False)
+    assert kept == (num_workers > 0)
+
+
 def test_finished_run_leaves_its_process_group():
     store = torch.distributed.HashStore()
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
