@@ -131,6 +131,28 @@ def check_texts(texts: Sequence[str], pixels: int) -> list[int]:
     return np.unique(rows[(tails == 0).any(axis=1)]).tolist()
 
 
+def read_texts(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Read compressed run lengths that were checked.
+
+    Args:
+        texts: The compressed run lengths of n masks.
+
+    Returns:
+        (r,) int64, the run lengths of all masks in a row, and (n,) int64, how many of
+        them each mask has.
+    """
+    if not texts:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    numbers, counts = _read_numbers(texts)
+    tails, _, is_padded = _undo_differences(numbers, counts)
+    is_tail = np.ones(len(numbers), bool)
+    is_tail[np.cumsum(counts) - counts] = False
+    is_run = np.ones(tails.size, bool)
+    is_run[2 * np.cumsum(counts // 2)[is_padded] - 1] = False
+    numbers[is_tail] = tails.reshape(-1)[is_run]
+    return numbers, counts
+
+
 def check_polygons(polygons: Sequence[Any], height: int, width: int) -> None:
     """Check that polygons can be drawn.
 

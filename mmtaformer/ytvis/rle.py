@@ -22,6 +22,7 @@ from .mask_checks import (
     check_mask_size,
     check_polygons,
     check_texts,
+    read_texts,
 )
 
 Rle = dict[str, Any]
@@ -169,6 +170,19 @@ def run_lengths(mask: np.ndarray) -> Rle:
     changes = np.flatnonzero(pixels[1:] != pixels[:-1])
     counts = np.diff(np.concatenate([[0], changes, [mask.size]]))
     return {"counts": counts.tolist(), "size": list(mask.shape)}
+
+
+def read_runs(rles: Sequence[Rle]) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths of compressed RLEs.
+
+    Args:
+        rles: The RLEs of n masks, checked.
+
+    Returns:
+        (r,) int64, the run lengths of all masks in a row, and (n,) int64, how many of
+        them each mask has.
+    """
+    return read_texts([_as_text(rle["counts"]) for rle in rles])
 
 
 def as_json(rle: Mapping[str, Any]) -> Rle:

@@ -91,6 +91,18 @@ def test_one_wrong_character_changes_the_mask_as_loops_say(seed, place, characte
         np.testing.assert_array_equal(codec.decode(found), expected)
 
 
+@QUICK
+@given(st.lists(st.integers(0, 2**32 - 1), max_size=4), st.floats(0, 1))
+def test_runs_are_what_was_compressed(seeds, density):
+    """Several masks at once, full and empty ones too."""
+    masks = [np.random.default_rng(s).random((HEIGHT, WIDTH)) < density for s in seeds]
+    rles = codec.encode_masks(np.array(masks)) if masks else []
+    runs, counts = codec.read_runs(rles)
+    expected = [codec.run_lengths(mask)["counts"] for mask in masks]
+    assert counts.tolist() == [len(one) for one in expected]
+    assert runs.tolist() == [run for one in expected for run in one]
+
+
 def test_masks_of_a_track_are_told_apart():
     masks = [random_mask(seed) for seed in range(4)]
     kinds = [encode(masks[0], "rle"), *(encode(m, "compressed") for m in masks[1:])]

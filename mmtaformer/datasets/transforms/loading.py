@@ -6,6 +6,7 @@ from mmdet.datasets.transforms import LoadTrackAnnotations
 from mmdet.registry import TRANSFORMS
 from mmengine import fileio
 
+from mmtaformer.datasets.run_length_masks import RunLengthMasks
 from mmtaformer.ytvis.frames import name_frame
 from mmtaformer.ytvis.images import decode_image
 
@@ -77,10 +78,19 @@ class LoadFrame(BaseTransform):
 
 @TRANSFORMS.register_module()
 class LoadVideoAnnotations(LoadTrackAnnotations):
-    """mmdet's ``LoadTrackAnnotations`` for instance ids of any size.
+    """mmdet's ``LoadTrackAnnotations`` for instance ids of any size, and faster.
 
-    Added key: ``gt_instances_ids``, (n,) int64.
+    Added keys: ``gt_instances_ids``, (n,) int64; ``gt_masks``, which stay run lengths
+    while they are resized (:class:`RunLengthMasks`) where the file has no polygons.
     """
+
+    def _load_masks(self, results: dict) -> None:
+        masks = [instance["mask"] for instance in results["instances"]]
+        if all(isinstance(m, dict) and isinstance(m["counts"], str) for m in masks):
+            shape = results["ori_shape"]
+            results["gt_masks"] = RunLengthMasks.from_rles(masks, *shape)
+        else:
+            super()._load_masks(results)
 
     def _load_instances_ids(self, results: dict) -> None:
         results["gt_instances_ids"] = np.array(
