@@ -132,6 +132,24 @@ def test_far_objects_are_not_linked(tool):
     assert len(np.unique(tool.link_by_centroid(labels, 45))) == 2
 
 
+def test_what_divides_ends(tool):
+    """Both halves are new; a newcomer beside an object that goes on ends nothing."""
+    labels = np.zeros((3, 40, 90), np.uint16)
+    for t, centres in enumerate(
+        ([(20, 20), (70, 20)], [(20, 20), (71, 20)], [(14, 20), (27, 20), (72, 20)])
+    ):
+        for number, centre in enumerate(centres, start=1):
+            cv2.circle(labels[t], centre, 4, number, -1)
+    cv2.circle(labels[1], (80, 35), 4, 3, -1)
+    linked = tool.link_by_centroid(labels, 22)
+    mother = linked[0, 20, 20]
+    assert linked[1, 20, 20] == mother
+    halves = {linked[2, 20, 14], linked[2, 20, 27]}
+    assert len(halves) == 2 and mother not in halves
+    assert linked[0, 20, 70] == linked[1, 20, 71] == linked[2, 20, 72]
+    assert len(np.unique(linked)) == 1 + 5
+
+
 def test_frames_without_objects(tool):
     labels = np.zeros((3, 20, 20), np.uint16)
     labels[0, 5:10, 5:10] = labels[2, 5:10, 5:10] = 4

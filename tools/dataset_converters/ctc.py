@@ -2,7 +2,8 @@
 
 Images and label images are each a multi-page TIFF or a folder with one image per frame.
 Labels that ``man_track.txt`` describes are identities already; without that file the
-labels of each frame are linked to those of the frame before by their centroids.
+labels of each frame are linked to those of the frame before by their centroids, and one
+that divides ends, as in the challenge: both halves are new.
 
 Examples::
 
@@ -163,13 +164,11 @@ def link_by_centroid(labels: np.ndarray, max_distance: float) -> np.ndarray:
     count, previous_ids, previous_points = 0, np.zeros(0, int), np.zeros((0, 2))
     for t, frame in enumerate(labels):
         numbers, points = centroids(frame)
-        distances = np.linalg.norm(points[:, None] - previous_points[None], axis=-1)
-        cost = np.minimum(distances, 2 * max_distance)  # far is far
-        rows, columns = linear_sum_assignment(cost)
-        ids = np.zeros(len(numbers), int)
-        near = distances[rows, columns] <= max_distance
-        ids[rows[near]] = previous_ids[columns[near]]
-        new = ids == 0
+        sources = nearest_before(points, previous_points, max_distance)
+        sources[find_halves(points, previous_points, sources, 2 * max_distance)] = -1
+        new = sources < 0
+        ids = np.empty(len(numbers), int)
+        ids[~new] = previous_ids[sources[~new]]
         ids[new] = count + 1 + np.arange(new.sum())
         count += int(new.sum())
         lookup = np.zeros(int(frame.max()) + 1, np.int32)
@@ -177,6 +176,56 @@ def link_by_centroid(labels: np.ndarray, max_distance: float) -> np.ndarray:
         linked[t] = lookup[frame]
         previous_ids, previous_points = ids, points
     return linked
+
+
+def nearest_before(
+    points: np.ndarray, previous: np.ndarray, max_distance: float
+) -> np.ndarray:
+    """Find each object in the frame before, by one assignment of centroids.
+
+    Args:
+        points: (n, 2) centroids.
+        previous: (m, 2) those of the frame before.
+        max_distance: How far a centroid moves at most.
+
+    Returns:
+        (n,) indices of ``previous``; -1 for what was not there.
+    """
+    distances = np.linalg.norm(points[:, None] - previous[None], axis=-1)
+    cost = np.minimum(distances, 2 * max_distance)  # far is far
+    rows, columns = linear_sum_assignment(cost)
+    near = distances[rows, columns] <= max_distance
+    sources = np.full(len(points), -1)
+    sources[rows[near]] = columns[near]
+    return sources
+
+
+def find_halves(
+    points: np.ndarray, previous: np.ndarray, sources: np.ndarray, reach: float
+) -> list[int]:
+    """Find linked objects that are one half of an object that divided.
+
+    The other half is new, and the middle of both is nearer to where the object was.
+
+    Args:
+        points: (n, 2) centroids.
+        previous: (m, 2) those of the frame before.
+        sources: (n,) indices of ``previous``; -1 for new objects.
+        reach: How far apart two halves are at most.
+
+    Returns:
+        Indices of ``points``.
+    """
+    old = np.flatnonzero(sources >= 0)
+    was, now = previous[sources[old]], points[old]
+    halves = []
+    for point in points[sources < 0]:
+        from_middle = np.linalg.norm((point + now) / 2 - was, axis=-1)
+        fits = from_middle < np.linalg.norm(now - was, axis=-1)
+        fits &= np.linalg.norm(point - now, axis=-1) <= reach
+        if fits.any():
+            halves.append(int(old[np.where(fits, from_middle, np.inf).argmin()]))
+    return halves
 
 
 def centroids(frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
