@@ -5,6 +5,7 @@ not.
 """
 
 from .clip_instances import ClipInstances
+from .fusing import fuse_for_inference
 from .inference import inference_video, init_model
 from .inferencer import VISInferencer
 from .linking import ClipLinker
@@ -23,6 +24,7 @@ __all__ = [
     "VISInferencer",
     "VideoInfo",
     "VideoTracks",
+    "fuse_for_inference",
     "inference_video",
     "init_model",
     "list_models",

@@ -20,6 +20,7 @@ from mmtaformer.utils.errors import UsageError
 from mmtaformer.visualization import Track, TrackVisualizer, confident, write_video
 
 from .frame_pipeline import FramePipeline, build_pipeline
+from .fusing import fuse_for_inference
 from .inference import init_model
 from .journal import ClipJournal
 from .online import FrameTrack, PredictClip
@@ -326,7 +327,7 @@ class VISInferencer(BaseInferencer):
         cfg.model.test_cfg.encode_masks = True
         if cfg.model.get("bbox_head", {}).get("loss_contrastive"):
             cfg.model.test_cfg.return_embeddings = True
-        return init_model(cfg, weights, device)
+        return fuse_for_inference(init_model(cfg, weights, device))
 
     def _init_pipeline(self, cfg: Config | ConfigDict) -> FramePipeline:
         return build_pipeline(cfg)

@@ -25,7 +25,7 @@ from mmengine.structures import InstanceData
 from rich.console import Console
 from rich.table import Table
 
-from mmtaformer.apis import init_model
+from mmtaformer.apis import fuse_for_inference, init_model
 from mmtaformer.utils.benchmark import measure
 from mmtaformer.utils.files import atomic_path
 
@@ -93,6 +93,8 @@ def inference_work(
 ) -> Callable:
     """Prediction of one whole video."""
     network = init_model(load_config(model), device=device)
+    if model in OWN_MODELS:  # as VISInferencer does
+        fuse_for_inference(network)
     if compiled:
         compile_parts(network)
     video = torch.randn(1, frames, 3, *size, device=device)
