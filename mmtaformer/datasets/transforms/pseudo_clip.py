@@ -72,6 +72,10 @@ class RotateFrame(Rotate):
         **kwargs: See :class:`mmdet.datasets.transforms.Rotate`.
     """
 
+    # The list of mmdet's class names a method several times, and a clip whose frames
+    # share their random numbers takes that for several calls.
+    _methods_with_randomness = ["_random_disable", "_get_mag"]
+
     def _transform_bboxes(self, results: dict, mag: float) -> None:
         pass
 
