@@ -8,6 +8,7 @@ data_root = "data/synthvis/"
 # Generated videos are this large and stay as they are. A larger video is made smaller,
 # so that it trains at the same cost: 854 x 480 becomes 160 x 90.
 resize = dict(type="Resize", scale=(160, 96), keep_ratio=True)
+load = dict(type="LoadFrame", target_scale=resize["scale"])
 
 train_pipeline = [
     dict(type="ClipSample", num_frames=3),
@@ -15,7 +16,7 @@ train_pipeline = [
         type="TransformBroadcaster",
         share_random_params=True,
         transforms=[
-            dict(type="LoadFrame"),
+            load,
             dict(type="LoadVideoAnnotations", with_mask=True),
             resize,
             dict(type="RandomFlip", prob=0.5),
@@ -25,7 +26,7 @@ train_pipeline = [
     dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 test_pipeline = [
-    dict(type="TransformBroadcaster", transforms=[dict(type="LoadFrame"), resize]),
+    dict(type="TransformBroadcaster", transforms=[load, resize]),
     dict(type="PackTrackInputs", default_meta_keys=_base_.meta_keys),
 ]
 

@@ -3,6 +3,7 @@ _base_ = "./synthvis.py"
 
 data_root = "data/synthvis_deform/"
 resize = dict(type="Resize", scale=(96, 64), keep_ratio=True)
+load = dict(type="LoadFrame", target_scale=resize["scale"])
 
 # Half of the clips are five frames in a row, as in testing: what is hidden is read from
 # the nearest frames, and with d=2 the middle frame has all four neighbours. The others
@@ -19,7 +20,7 @@ train_pipeline = [
         type="TransformBroadcaster",
         share_random_params=True,
         transforms=[
-            dict(type="LoadFrame"),
+            load,
             dict(type="LoadVideoAnnotations", with_mask=True),
             resize,
             dict(type="RandomFlip", prob=0.5),
@@ -28,7 +29,7 @@ train_pipeline = [
     *_base_.train_pipeline[2:],
 ]
 test_pipeline = [
-    dict(type="TransformBroadcaster", transforms=[dict(type="LoadFrame"), resize]),
+    dict(type="TransformBroadcaster", transforms=[load, resize]),
     *_base_.test_pipeline[1:],
 ]
 

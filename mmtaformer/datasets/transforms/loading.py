@@ -18,13 +18,17 @@ class LoadFrame(BaseTransform):
     Required keys: ``img_path``; ``video_id``, ``width`` and ``height`` if known.
 
     Added keys: ``img`` ((H, W, 3) uint8, BGR, upright), ``img_shape`` and
-    ``ori_shape`` (H, W), and what holds until a transform changes it: ``scale_factor``
-    (1.0, 1.0), ``flip`` False, ``flip_direction`` None.
+    ``ori_shape`` (H, W of the file), and what holds until a transform changes it:
+    ``scale_factor`` (1.0, 1.0), ``flip`` False, ``flip_direction`` None.
 
     Args:
         backend_args: Where the images are, as mmengine's file backends have it; the
             local disk if None.
         allow_damaged: Whether to take what can be decoded of a damaged JPEG.
+        target_scale: The ``scale`` of the ``Resize`` that follows, or the largest of
+            several. A JPEG of at least twice this size is decoded at a half, or less,
+            which is faster; its pixels are averages then. :class:`LoadVideoAnnotations`
+            brings boxes and masks to the same size. Needs ``width`` and ``height``.
 
     Raises:
         FileNotFoundError: If the image is missing.
@@ -33,10 +37,14 @@ class LoadFrame(BaseTransform):
     """
 
     def __init__(
-        self, backend_args: dict | None = None, allow_damaged: bool = False
+        self,
+        backend_args: dict | None = None,
+        allow_damaged: bool = False,
+        target_scale: tuple[int, int] | None = None,
     ) -> None:
         self.backend_args = backend_args
         self.allow_damaged = allow_damaged
+        self.target_scale = target_scale
 
     def transform(self, results: dict) -> dict:
         """Load ``results['img_path']``.
@@ -54,9 +62,12 @@ class LoadFrame(BaseTransform):
             name,
             size=(results["width"], results["height"]) if has_size else None,
             allow_damaged=self.allow_damaged,
+            target_scale=self.target_scale if has_size else None,
         )
         results["img"] = img
         results["img_shape"] = results["ori_shape"] = img.shape[:2]
+        if has_size:
+            results["ori_shape"] = results["height"], results["width"]
         results.update(scale_factor=(1.0, 1.0), flip=False, flip_direction=None)
         return results
 
@@ -72,7 +83,7 @@ class LoadFrame(BaseTransform):
     def __repr__(self) -> str:
         return (
             f"{self.__class__.__name__}(backend_args={self.backend_args}, "
-            f"allow_damaged={self.allow_damaged})"
+            f"allow_damaged={self.allow_damaged}, target_scale={self.target_scale})"
         )
 
 
@@ -82,7 +93,27 @@ class LoadVideoAnnotations(LoadTrackAnnotations):
 
     Added keys: ``gt_instances_ids``, (n,) int64; ``gt_masks``, which stay run lengths
     while they are resized (:class:`RunLengthMasks`) where the file has no polygons.
+    Boxes and masks have the size of the image, which :class:`LoadFrame` may reduce.
     """
+
+    def transform(self, results: dict) -> dict:
+        """Load what belongs to ``results['img']``.
+
+        Args:
+            results: One frame with ``instances``, ``ori_shape`` and ``img_shape``.
+
+        Returns:
+            The same with boxes, labels, ids, masks.
+        """
+        results = super().transform(results)
+        old, new = results["ori_shape"], results.get("img_shape", results["ori_shape"])
+        if new != old:
+            if "gt_bboxes" in results:
+                factors = [new[1] / old[1], new[0] / old[0]]
+                results["gt_bboxes"] *= np.array(factors * 2, np.float32)
+            if "gt_masks" in results:
+                results["gt_masks"] = results["gt_masks"].resize(new)
+        return results
 
     def _load_masks(self, results: dict) -> None:
         masks = [instance["mask"] for instance in results["instances"]]

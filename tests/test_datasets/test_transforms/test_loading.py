@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from mmdet.datasets.transforms import Resize
 
 from mmtaformer.datasets import LoadFrame, LoadVideoAnnotations
 from mmtaformer.utils.errors import DataError
@@ -78,3 +79,49 @@ def test_instance_ids_of_any_size(ids):
     assert len(results["gt_masks"]) == len(ids)
     for loaded in results["gt_masks"].masks:
         np.testing.assert_array_equal(loaded, mask)
+
+
+def clip_frame(path, target_scale):
+    """A frame of 512 x 384 pixels with one instance, loaded and resized."""
+    height, width = 384, 512
+    y, x = np.mgrid[:height, :width] / height
+    image = np.stack([127 + 120 * np.sin(5 * x), 200 * y, 90 + 60 * x * y], axis=-1)
+    cv2.imwrite(str(path), image.astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 95])
+    mask = rectangle((width, height), 100, 60, 240, 180)
+    instance = dict(
+        bbox=[100, 60, 340, 240],
+        bbox_label=1,
+        mask=encode(mask, "compressed"),
+        instance_id=3,
+        ignore_flag=0,
+    )
+    results = dict(img_path=str(path), width=width, height=height, instances=[instance])
+    loaded = LoadVideoAnnotations(with_mask=True)(
+        LoadFrame(target_scale=target_scale)(results)
+    )
+    decoded = loaded["img"].shape[:2]
+    return decoded, Resize(scale=(200, 120), keep_ratio=True)(loaded)
+
+
+@pytest.mark.parametrize(
+    ("target_scale", "decoded"),
+    [((200, 120), (144, 192)), ((120, 200), (144, 192)), ((400, 250), (384, 512))]
+    + [((64, 48), (48, 64)), ((2000, 192), (192, 256)), ((1000, 1000), (384, 512))],
+)
+def test_large_frames_are_decoded_smaller(path, target_scale, decoded):
+    expected_size, expected = clip_frame(path, None)
+    size, found = clip_frame(path, target_scale)
+    assert expected_size == (384, 512) and size == decoded
+    assert found["img_shape"] == expected["img_shape"] == (120, 160)
+    assert found["ori_shape"] == expected["ori_shape"] == (384, 512)
+    difference = found["img"].astype(int) - expected["img"]
+    # At 64 x 48 the picture was smaller than what it was resized to.
+    assert np.abs(difference).mean() < (3 if decoded > (48, 64) else 8)
+    np.testing.assert_allclose(found["gt_bboxes"], expected["gt_bboxes"], atol=1e-3)
+    masks = [results["gt_masks"].masks[0] > 0 for results in (found, expected)]
+    assert (masks[0] & masks[1]).sum() > 0.9 * (masks[0] | masks[1]).sum()
+
+
+def test_frames_of_unknown_size_are_decoded_in_full(path):
+    results = LoadFrame(target_scale=(16, 12))(dict(img_path=str(path)))
+    assert results["img_shape"] == results["ori_shape"] == (48, 64)
