@@ -190,22 +190,6 @@ def operator_work(name: str, backward: bool, size, device: str) -> Callable:
     return work
 
 
-def data_work(config_path: str, num_workers: int) -> Callable:
-    """Loading 20 batches of the training data."""
-    from mmengine.runner import Runner
-
-    config = Config.fromfile(config_path)
-    config.train_dataloader.num_workers = num_workers
-    config.train_dataloader.persistent_workers = False
-    loader = Runner.build_dataloader(config.train_dataloader, seed=0)
-
-    def work() -> None:
-        for _, _batch in zip(range(20), loader, strict=False):
-            pass
-
-    return work
-
-
 def build_work(case: dict) -> Callable:
     """The work that a case describes."""
     init_default_scope("mmdet")
@@ -215,7 +199,6 @@ def build_work(case: dict) -> Callable:
         "operator": operator_work,
         "inference": inference_work,
         "train": train_work,
-        "data": data_work,
     }
     return builders[kind](**case)
 
@@ -265,11 +248,6 @@ def list_cases(args: argparse.Namespace) -> list[dict]:
             if kind == "train" and model in OWN_MODELS:
                 name = f"{model}, recomputing"
                 add(titles[frames], name, reference, **case, recompute=True)
-    if "data" in args.what:
-        row = "data, 20 batches"
-        for workers in (0, 2):
-            case = dict(kind="data", config_path=args.data_config, num_workers=workers)
-            add(row, f"{workers} workers", (row, "0 workers"), **case)
     return rows
 
 
@@ -328,10 +306,10 @@ def print_table(rows: list[dict]) -> None:
 
 def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     """Parse the command line."""
-    kinds = ["operator", "inference", "train", "data"]
+    kinds = ["operator", "inference", "train"]
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
-    add("--what", nargs="+", choices=kinds, default=kinds[:3])
+    add("--what", nargs="+", choices=kinds, default=kinds)
     models = list(MODEL_CONFIGS)
     add("--models", nargs="+", choices=models, default=models)
     add("--frames", nargs="+", type=int, default=[10, 20], help="lengths of videos")
@@ -350,11 +328,6 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--runs", type=int, default=5, help="runs that count")
     add("--warmup", type=int, default=1, help="runs before them")
     add("--device", default="cpu", help="cpu or cuda")
-    add(
-        "--data-config",
-        default=str(CONFIGS / "taformer/taformer_tiny_synthvis.py"),
-        help="whose training data is loaded for --what data",
-    )
     add("--json", help="where to write all figures")
     add("--case", type=json.loads, help=argparse.SUPPRESS)
     return parser.parse_args(argv)
