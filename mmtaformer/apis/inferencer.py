@@ -16,6 +16,7 @@ from mmengine.logging import print_log
 from mmengine.registry import init_default_scope
 from torch import nn
 
+from mmtaformer.utils.allocator import keep_freed_memory
 from mmtaformer.utils.errors import UsageError
 from mmtaformer.visualization import Track, TrackVisualizer, confident, write_video
 
@@ -69,6 +70,8 @@ class VISInferencer(BaseInferencer):
         self.classes: Sequence[str] = self.model.dataset_meta["classes"]
         self._identity = f"{self.cfg.get('filename')} {weights}"
         place = next(self.model.parameters()).device
+        if place.type == "cpu":
+            keep_freed_memory()
         print_log(f"The model runs on {place}.", "current")
 
     def __call__(

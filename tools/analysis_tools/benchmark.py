@@ -26,6 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from mmtaformer.apis import fuse_for_inference, init_model
+from mmtaformer.utils.allocator import keep_freed_memory
 from mmtaformer.utils.benchmark import measure
 from mmtaformer.utils.files import atomic_path
 
@@ -337,6 +338,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure what the command line asks for."""
     args = parse_args(argv)
     if args.case:
+        if args.device == "cpu":  # as tools/train.py and VISInferencer do
+            keep_freed_memory()
         work = build_work(args.case)
         measured = measure(work, args.device, args.runs, args.warmup)
         print(json.dumps(asdict(measured)))

@@ -12,6 +12,8 @@ from mmengine.dist import barrier
 from mmengine.registry import RUNNERS, STRATEGIES
 from mmengine.runner import Runner
 
+from mmtaformer.utils.allocator import keep_freed_memory
+
 from .console import QuietStart
 
 
@@ -24,6 +26,8 @@ def build_runner(cfg: Config, local_rank: int = 0) -> Runner:
             variable LOCAL_RANK says so.
     """
     os.environ.setdefault("LOCAL_RANK", str(local_rank))
+    if get_device() == "cpu":
+        keep_freed_memory()
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         if cfg.get(name):
             _fit_loader(cfg[name])
