@@ -14,8 +14,9 @@ from msgspec import Raw
 from .rle import CheckedRle, compress_runs
 
 _ANYTHING = msgspec.json.Decoder()
-_LIST = msgspec.json.Decoder(list[Raw])
 _OBJECT = msgspec.json.Decoder(dict[str, Raw])
+_ENTRIES = msgspec.json.Decoder(list[dict[str, Raw]])
+_MASKS = msgspec.json.Decoder(list[dict[str, Raw] | list | None])
 _IN_RUNS = b"0123456789, \t\r\n"
 
 
@@ -35,7 +36,7 @@ def parse_lean(text: bytes) -> Any:
         RecursionError: If it is nested too deeply.
     """
     try:
-        if _starts_with(b"[", text.lstrip()[:1]):
+        if text.lstrip()[:1] == b"[":
             return _parse_entries(text)
         return {
             key: _parse_entries(part) if key == "annotations" else _parse(part)
@@ -45,40 +46,42 @@ def parse_lean(text: bytes) -> Any:
         raise ValueError(str(error)) from error
 
 
-def _parse(part: Raw) -> Any:
+def _parse(part: bytes | Raw) -> Any:
     """Parse what holds no masks, or none of run lengths."""
     return _ANYTHING.decode(part)
 
 
 def _parse_entries(part: bytes | Raw) -> Any:
-    return [_parse_entry(entry) for entry in _LIST.decode(part)]
-
-
-def _parse_entry(part: Raw) -> Any:
-    if not _starts_with(b"{", part):
+    try:
+        entries = _ENTRIES.decode(part)
+    except msgspec.ValidationError:  # something else stands there
         return _parse(part)
-    return {
-        key: _parse_masks(value) if key == "segmentations" else _parse(value)
-        for key, value in _OBJECT.decode(part).items()
-    }
+    return [
+        {
+            key: _parse_masks(value) if key == "segmentations" else _parse(value)
+            for key, value in entry.items()
+        }
+        for entry in entries
+    ]
 
 
 def _parse_masks(part: Raw) -> Any:
-    if not _starts_with(b"[", part):
+    try:
+        masks = _MASKS.decode(part)
+    except msgspec.ValidationError:
         return _parse(part)
-    return [_parse_mask(mask) for mask in _LIST.decode(part)]
+    return [_parse_mask(mask) if isinstance(mask, dict) else mask for mask in masks]
 
 
-def _parse_mask(part: Raw) -> Any:
-    if _starts_with(b"{", part):
-        values = _OBJECT.decode(part)
-        runs = _read_runs(bytes(values.get("counts", b"")))
-        if runs is not None:
-            others = {key: _parse(values[key]) for key in values if key != "counts"}
-            mask = compress_runs({**others, "counts": runs})
-            if isinstance(mask, CheckedRle):
-                return mask
-    return _parse(part)  # broken ones too: whoever knows where they stand reports them
+def _parse_mask(values: dict[str, Raw]) -> Any:
+    runs = _read_runs(bytes(values.get("counts", b"")))
+    if runs is not None:
+        others = {key: _parse(values[key]) for key in values if key != "counts"}
+        mask = compress_runs({**others, "counts": runs})
+        if isinstance(mask, CheckedRle):
+            return mask
+    # Broken ones too: whoever knows where they stand reports them.
+    return {key: _parse(value) for key, value in values.items()}
 
 
 def _read_runs(text: bytes) -> np.ndarray | None:
@@ -88,7 +91,3 @@ def _read_runs(text: bytes) -> np.ndarray | None:
         return None
     # What is too large for 64 bits becomes the largest number, whose sum fits no image.
     return np.fromstring(inner, np.int64, sep=",")
-
-
-def _starts_with(character: bytes, part: bytes | Raw) -> bool:
-    return memoryview(part)[:1] == character
