@@ -152,9 +152,13 @@ def _decode(
 def _paint_mask(
     canvas: np.ndarray, mask: np.ndarray, color: Color, line_width: int
 ) -> None:
-    inside = mask.astype(bool)
-    blended = (1 - _MASK_ALPHA) * canvas[inside] + _MASK_ALPHA * np.array(color)
-    canvas[inside] = blended.round().astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(mask)
+    part = canvas[y : y + height, x : x + width]
+    blended = (1 - _MASK_ALPHA) * np.arange(256)[:, None] + _MASK_ALPHA * np.array(
+        color
+    )
+    tinted = cv2.LUT(part, blended.round().astype(np.uint8)[:, None])
+    cv2.copyTo(tinted, mask[y : y + height, x : x + width], part)
     contours = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(canvas, contours, -1, color, line_width, cv2.LINE_AA)
 
