@@ -154,10 +154,9 @@ def _paint_mask(
 ) -> None:
     x, y, width, height = cv2.boundingRect(mask)
     part = canvas[y : y + height, x : x + width]
-    blended = (1 - _MASK_ALPHA) * np.arange(256)[:, None] + _MASK_ALPHA * np.array(
-        color
-    )
-    tinted = cv2.LUT(part, blended.round().astype(np.uint8)[:, None])
+    levels = (1 - _MASK_ALPHA) * np.arange(256)[:, None]
+    blended = (levels + _MASK_ALPHA * np.array(color)).round().astype(np.uint8)
+    tinted = cv2.LUT(part, blended[:, None])
     cv2.copyTo(tinted, mask[y : y + height, x : x + width], part)
     contours = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)[0]
     cv2.drawContours(canvas, contours, -1, color, line_width, cv2.LINE_AA)

@@ -43,6 +43,30 @@ def test_what_was_folded(pair):
     kinds = [type(module) for module in fused.backbone.modules()]
     assert nn.BatchNorm2d not in kinds
     assert any(isinstance(m, nn.BatchNorm2d) for m in model.backbone.modules())
-    assert all(m.inplace for m in fused.modules() if isinstance(m, nn.ReLU))
+    for expected, network in ((False, model), (True, fused)):
+        ffn = network.encoder.layers[0].ffn
+        relus = [m for m in ffn.modules() if isinstance(m, nn.ReLU)]
+        assert relus and all(relu.inplace is expected for relu in relus)
     weights = [m.weight for m in fused.backbone.modules() if isinstance(m, nn.Conv2d)]
     assert all(w.is_contiguous(memory_format=torch.channels_last) for w in weights)
+
+
+def test_other_backbones_keep_their_layers():
+    """Whether a norm follows a convolution cannot be seen from their order."""
+
+    class NormFirst(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 3, 1)
+            self.norm = nn.BatchNorm2d(3)
+            self.relu = nn.ReLU()
+
+        def forward(self, x):
+            return x + self.relu(self.conv(self.norm(x)))
+
+    model = nn.Module()
+    model.backbone = NormFirst().eval()
+    model.backbone.norm.running_mean += 0.5
+    x = torch.randn(1, 3, 4, 4)
+    expected = model.backbone(x)
+    torch.testing.assert_close(fuse_for_inference(model).backbone(x), expected)
