@@ -1,4 +1,4 @@
-"""Builds and loads the CPU kernels, ``cpu_attention.cpp``."""
+"""Builds and loads the CPU kernels, ``cpu_attention.cpp`` and ``cpu_dropout.cpp``."""
 
 import functools
 import hashlib
@@ -15,10 +15,10 @@ import torch
 from filelock import FileLock
 
 _NAME = "mmtaformer_cpu"
-_SOURCES = (
-    Path(__file__).with_name("cpu_attention.cpp"),
-    Path(__file__).with_name("cpu_samples.h"),
-)
+_SOURCES = [
+    Path(__file__).with_name(name) for name in ("cpu_attention.cpp", "cpu_dropout.cpp")
+]
+_HEADERS = [Path(__file__).with_name("cpu_samples.h")]
 
 
 # A constant to torch.compile, which would otherwise trace what is below.
@@ -42,8 +42,8 @@ def _load() -> bool:
         torch.ops.load_library(path)
     except OSError as error:
         warnings.warn(
-            f"Deformable attention runs in PyTorch, which takes several times as long "
-            f"as its kernels in C++: {error}",
+            f"Deformable attention and dropout run in PyTorch, which takes several "
+            f"times as long as their kernels in C++: {error}",
             stacklevel=2,
         )
         return False
@@ -55,7 +55,7 @@ def _library_path() -> Path:
     from torch.utils.cpp_extension import get_default_build_root  # slow to import
 
     root = os.environ.get("TORCH_EXTENSIONS_DIR") or get_default_build_root()
-    parts = [path.read_text() for path in _SOURCES]
+    parts = [path.read_text() for path in _SOURCES + _HEADERS]
     digest = hashlib.sha256(repr([torch.__version__, *_flags(), *parts]).encode())
     return Path(root, f"{_NAME}_{digest.hexdigest()[:16]}", f"{_NAME}.so")
 
@@ -104,7 +104,7 @@ def _compile(folder: str) -> None:
 
     load(
         _NAME,
-        str(_SOURCES[0]),
+        [str(path) for path in _SOURCES],
         extra_cflags=_flags(),
         extra_ldflags=["-fopenmp"],
         build_directory=folder,

@@ -77,6 +77,6 @@ def test_source_torch_and_processor_have_libraries_of_their_own(monkeypatch, tmp
         paths.add(cpu_library._library_path())
     source = tmp_path / "other.cpp"
     source.write_text("// other")
-    monkeypatch.setattr(cpu_library, "_SOURCES", (source,))
+    monkeypatch.setattr(cpu_library, "_SOURCES", [source])
     paths.add(cpu_library._library_path())
     assert len(paths) == 4

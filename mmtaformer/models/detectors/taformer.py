@@ -9,7 +9,7 @@ from mmdet.structures import TrackDataSample
 from mmengine.model import xavier_init
 from torch import Tensor, nn
 
-from mmtaformer.ops import set_attention_backend
+from mmtaformer.ops import set_attention_backend, use_cpu_dropout
 from mmtaformer.utils.errors import UsageError
 
 from ..checks import require_positive, require_same
@@ -100,6 +100,7 @@ class TAFormer(BaseMOTModel):
         self.level_embed = nn.Parameter(torch.zeros(num_feature_levels, embed_dims))
         self.query_embedding = nn.Embedding(num_queries, 2 * embed_dims)
         self.reference_points_fc = nn.Linear(embed_dims, 2)
+        use_cpu_dropout(self)
 
     def _check_parts(self, num_levels: int, map_shapes: list[Shape]) -> None:
         head = self.bbox_head
