@@ -1,8 +1,6 @@
-// Dropout on the CPU, with a mask that follows from a seed.
+// Dropout on the CPU, with a mask that follows from a seed; after a ReLU if asked for.
 //
 // Built by cpu_library.py at the first call, and called by cpu_dropout.py.
-// The gradient of dropout is dropout of the gradient with the same mask. The mask is drawn
-// again for it, so that nothing is stored in between.
 
 #include <ATen/Dispatch.h>
 #include <ATen/OpMathType.h>
@@ -50,7 +48,7 @@ void draw(uint64_t seed, uint64_t first, uint32_t (&words)[4][kCounters]) {
   }
 }
 
-template <typename T>
+template <typename T, bool kRelu>
 void drop_blocks(int64_t start, int64_t stop, int64_t count, uint64_t seed,
                  uint16_t threshold, const T* input, T* output) {
   using Real = at::opmath_type<T>;
@@ -64,13 +62,14 @@ void drop_blocks(int64_t start, int64_t stop, int64_t count, uint64_t seed,
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
       const Real factor = draws[i] < threshold ? Real(0) : scale;
-      output[first + i] = static_cast<T>(static_cast<Real>(input[first + i]) * factor);
+      const auto value = static_cast<Real>(input[first + i]);
+      output[first + i] = static_cast<T>((kRelu && value < 0 ? 0 : value) * factor);
     }
   }
 }
 
 // Elements are dropped with probability p, a multiple of 1/65536.
-Tensor dropout(const Tensor& input, const Tensor& seed, double p) {
+Tensor dropout(const Tensor& input, const Tensor& seed, double p, bool relu) {
   const Tensor values = input.contiguous();
   Tensor output = at::empty_like(values);
   const auto key = static_cast<uint64_t>(seed.item<int64_t>());
@@ -79,9 +78,9 @@ Tensor dropout(const Tensor& input, const Tensor& seed, double p) {
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kBFloat16, at::kHalf, values.scalar_type(), "dropout", [&] {
         at::parallel_for(0, blocks, kBlocksPerTask, [&](int64_t start, int64_t stop) {
-          drop_blocks(start, stop, count, key, threshold,
-                      values.const_data_ptr<scalar_t>(),
-                      output.mutable_data_ptr<scalar_t>());
+          const auto drop = relu ? drop_blocks<scalar_t, true> : drop_blocks<scalar_t, false>;
+          drop(start, stop, count, key, threshold, values.const_data_ptr<scalar_t>(),
+               output.mutable_data_ptr<scalar_t>());
         });
       });
   return output;
@@ -90,5 +89,5 @@ Tensor dropout(const Tensor& input, const Tensor& seed, double p) {
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mmtaformer_cpu, library) {
-  library.def("dropout(Tensor input, Tensor seed, float p) -> Tensor", dropout);
+  library.def("dropout(Tensor input, Tensor seed, float p, bool relu) -> Tensor", dropout);
 }

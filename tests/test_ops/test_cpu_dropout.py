@@ -47,7 +47,7 @@ def test_philox_gives_the_published_numbers():
 @pytest.mark.parametrize("seed", [0, 2**62 + 12345])
 def test_mask_is_drawn_by_philox(count, seed):
     p = 0.3
-    output = _dropout(torch.ones(count), torch.tensor(seed), p)
+    output = _dropout(torch.ones(count), torch.tensor(seed), p, False)
     kept = kept_elements(count, seed, p)
     expected = kept / (1 - round(p * 2**16) / 2**16)
     torch.testing.assert_close(output, expected.float())
@@ -75,30 +75,44 @@ def test_gradient_has_the_mask_of_the_forward_pass():
     torch.testing.assert_close(grad, output.detach() / values.detach())
 
 
-def test_operator_is_registered_and_differentiable():
+@pytest.mark.parametrize("relu", [False, True])
+def test_operator_is_registered_and_differentiable(relu):
     values = torch.randn(3, 50, dtype=torch.float64, requires_grad=True)
-    seed = torch.tensor(7)
-    torch.library.opcheck(_dropout, (values, seed, 0.25))
-    assert torch.autograd.gradcheck(lambda x: _dropout(x, seed, 0.25), values)
-    assert torch.autograd.gradgradcheck(lambda x: _dropout(x, seed, 0.25), values)
+    arguments = (torch.tensor(7), 0.25, relu)
+    torch.library.opcheck(_dropout, (values, *arguments))
+    assert torch.autograd.gradcheck(lambda x: _dropout(x, *arguments), values)
+    assert torch.autograd.gradgradcheck(lambda x: _dropout(x, *arguments), values)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_relu_comes_first(dtype):
+    values = torch.randn(9, 77).to(dtype).requires_grad_()
+    (grad_output,) = torch.randn(1, 9, 77).to(dtype)
+    arguments = (torch.tensor(5), 0.3)
+    actual = _dropout(values, *arguments, True)
+    expected = _dropout(values.relu(), *arguments, False)
+    assert torch.equal(actual, expected)
+    (grad,) = torch.autograd.grad(actual, values, grad_output)
+    (wanted,) = torch.autograd.grad(expected, values, grad_output)
+    torch.testing.assert_close(grad, wanted)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 def test_other_types_have_the_same_mask(dtype):
     values, seed = torch.randn(7, 90), torch.tensor(3)
-    output = _dropout(values.to(dtype), seed, 0.2)
+    output = _dropout(values.to(dtype), seed, 0.2, False)
     assert output.dtype == dtype
-    expected = _dropout(values.to(dtype).float(), seed, 0.2).to(dtype)
+    expected = _dropout(values.to(dtype).float(), seed, 0.2, False).to(dtype)
     torch.testing.assert_close(output, expected)
 
 
 def test_mask_depends_on_neither_strides_nor_threads():
     values, seed = torch.randn(40000, 3).t(), torch.tensor(11)
-    expected = _dropout(values.contiguous(), seed, 0.5)
+    expected = _dropout(values.contiguous(), seed, 0.5, False)
     before = torch.get_num_threads()
     for threads in (1, 2, 5):
         torch.set_num_threads(threads)
-        assert torch.equal(_dropout(values, seed, 0.5), expected)
+        assert torch.equal(_dropout(values, seed, 0.5, False), expected)
     torch.set_num_threads(before)
 
 
@@ -149,10 +163,11 @@ def test_without_kernels_it_is_dropout_of_pytorch(monkeypatch):
     assert torch.equal(output, nn.functional.dropout(values, 0.5))
 
 
-def test_dropouts_of_a_model_are_replaced_and_other_layers_kept():
-    class OtherDropout(nn.Dropout):
-        pass
+class OtherDropout(nn.Dropout):
+    pass
 
+
+def test_dropouts_of_a_model_are_replaced_and_other_layers_kept():
     ffn = FFN(embed_dims=8, feedforward_channels=16, ffn_drop=0.1)
     model = nn.ModuleList([ffn, OtherDropout(0.2), nn.Dropout2d(0.3)])
     names = list(model.state_dict())
@@ -163,3 +178,19 @@ def test_dropouts_of_a_model_are_replaced_and_other_layers_kept():
     assert {OtherDropout, nn.Dropout2d} < set(kinds)
     assert {m.p for m in ffn.modules() if isinstance(m, nn.Dropout)} == {0.1}
     assert list(model.state_dict()) == names
+
+
+@pytest.mark.parametrize("loaded", [True, False])
+def test_hidden_layer_is_relu_then_dropout(monkeypatch, loaded):
+    monkeypatch.setattr(cpu_library, "_load", lambda: loaded)
+    ffn = FFN(embed_dims=8, feedforward_channels=64, ffn_drop=0.5)
+    use_cpu_dropout(ffn)
+    hidden = ffn.layers[0]
+    tokens = torch.randn(100, 8)
+    activated = nn.functional.relu(hidden[0](tokens))
+    assert torch.equal(hidden.eval()(tokens), activated)
+    output = hidden.train()(tokens)
+    kept = output != 0
+    torch.testing.assert_close(output, 2 * activated * kept)
+    share = kept.sum() / (activated > 0).sum()
+    assert 0.45 < share < 0.55
