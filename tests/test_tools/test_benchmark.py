@@ -42,13 +42,14 @@ def test_every_case_can_be_built(tool):
         inference=tool.inference_work,
         train=tool.train_work,
     )
-    rows = table_of(
-        tool, "--what", *builders, "--long-frames", "200", "--dtypes", "bfloat16"
-    )
+    options = ["--long-frames", "200", "--dtypes", "bfloat16", "--compile"]
+    rows = table_of(tool, "--what", *builders, *options)
     for row in rows:
         case = json.loads(json.dumps(row["case"]))
         inspect.signature(builders[case.pop("kind")]).bind(**case)
     assert {row["case"]["kind"] for row in rows} == set(builders)
+    compiled = [row["name"] for row in rows if row["case"].get("compiled")]
+    assert set(compiled) == {"taformer, compiled", "seqformer, compiled"}
     # mmdet's model would hold the whole video.
     long = [row for row in rows if row["case"].get("frames") == 200]
     assert {row["name"] for row in long} == {"taformer", "seqformer"}

@@ -246,9 +246,14 @@ def list_cases(args: argparse.Namespace) -> list[dict]:
                 continue
             reference = (titles[frames], "mask2former")
             add(titles[frames], model, reference, **case)
-            if kind == "train" and model in OWN_MODELS:
+            if model not in OWN_MODELS:
+                continue
+            if kind == "train":
                 name = f"{model}, recomputing"
                 add(titles[frames], name, reference, **case, recompute=True)
+            if args.compile:
+                name = f"{model}, compiled"
+                add(titles[frames], name, reference, **case, compiled=True)
     return rows
 
 
@@ -326,6 +331,12 @@ def parse_args(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--train-size", nargs=2, type=int, default=[320, 576], metavar=("H", "W"))
     dtypes = ["float32", "bfloat16"]
     add("--dtypes", nargs="+", choices=dtypes, default=dtypes[:1])
+    add(
+        "--compile",
+        action="store_true",
+        help="add the models of this project with encoder and decoder compiled by "
+        "torch.compile; the warm-up compiles",
+    )
     add("--runs", type=int, default=5, help="runs that count")
     add("--warmup", type=int, default=1, help="runs before them")
     add("--device", default="cpu", help="cpu or cuda")
