@@ -107,6 +107,29 @@ def test_models_predict_and_learn(tool, model, dtype, monkeypatch):
         tool.train_work(model, 2, (64, 96), "cpu", dtype, recompute)()
 
 
+def test_steps_begin_with_the_same_samples(tool, monkeypatch):
+    class Consuming(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(()))
+
+        def loss(self, batch, samples):
+            count = 0
+            for frame in samples[0].video_data_samples:
+                count += len(frame.gt_instances.pop("masks"))
+            return {"loss": count * self.weight}
+
+        def parse_losses(self, losses):
+            return losses["loss"], losses
+
+    network = Consuming()
+    monkeypatch.setattr(tool, "init_model", lambda *args, **kwargs: network)
+    work = tool.train_work("mask2former", 2, (32, 64), "cpu", "float32", instances=3)
+    for _ in range(2):
+        work()
+        assert network.weight.grad == 6
+
+
 def test_command_line(tool, tmp_path, capfd):
     out = tmp_path / "figures.json"
     tool.main(

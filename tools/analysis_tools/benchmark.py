@@ -6,6 +6,7 @@ Every case runs in a process of its own, which its peak memory belongs to.
 """
 
 import argparse
+import copy
 import itertools
 import json
 import subprocess
@@ -142,7 +143,8 @@ def train_work(
         with torch.autocast(
             torch.device(device).type, getattr(torch, dtype), enabled=half
         ):
-            losses = network.loss(batch, samples)
+            # Mask2Former-VIS leaves its own form of the masks in the samples.
+            losses = network.loss(batch, copy.deepcopy(samples))
             total = network.parse_losses(losses)[0]
         optimizer.zero_grad()
         total.backward()
