@@ -80,11 +80,13 @@ def use_cpu_dropout(model: nn.Module) -> None:
     A ReLU right before it in a sequence becomes part of it.
     """
     for parent in list(model.modules()):
-        previous, relu = "", None
+        previous: str = ""
+        relu: nn.ReLU | None = None
         for name, child in list(parent.named_children()):
             if type(child) is nn.Dropout:
                 if relu is not None:
                     setattr(parent, previous, nn.Identity())
                 setattr(parent, name, CPUDropout(child.p, child.inplace, relu))
-            follows = isinstance(parent, nn.Sequential) and type(child) is nn.ReLU
-            previous, relu = name, child if follows else None
+            previous, relu = name, None
+            if isinstance(parent, nn.Sequential) and type(child) is nn.ReLU:
+                relu = child
