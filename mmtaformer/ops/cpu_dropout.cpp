@@ -10,7 +10,6 @@
 #include <torch/library.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <cstring>
 
@@ -50,8 +49,9 @@ void draw(uint64_t seed, uint64_t first, uint32_t (&words)[4][kCounters]) {
 
 template <typename T, bool kRelu>
 void drop_blocks(int64_t start, int64_t stop, int64_t count, uint64_t seed,
-                 uint16_t threshold, const T* input, T* output) {
+                 int64_t threshold, const T* input, T* output) {
   using Real = at::opmath_type<T>;
+  const auto limit = static_cast<uint16_t>(threshold);  // narrow, for wide vectors
   const Real scale = Real(65536) / Real(65536 - threshold);
   for (int64_t block = start; block < stop; ++block) {
     uint32_t words[4][kCounters];
@@ -61,19 +61,18 @@ void drop_blocks(int64_t start, int64_t stop, int64_t count, uint64_t seed,
     const int64_t first = block * kBlock, size = std::min(kBlock, count - first);
 #pragma omp simd
     for (int64_t i = 0; i < size; ++i) {
-      const Real factor = draws[i] < threshold ? Real(0) : scale;
+      const Real factor = draws[i] < limit ? Real(0) : scale;
       const auto value = static_cast<Real>(input[first + i]);
       output[first + i] = static_cast<T>((kRelu && value < 0 ? 0 : value) * factor);
     }
   }
 }
 
-// Elements are dropped with probability p, a multiple of 1/65536.
-Tensor dropout(const Tensor& input, const Tensor& seed, double p, bool relu) {
+// Of 65536 elements so many as the threshold says are dropped.
+Tensor dropout(const Tensor& input, const Tensor& seed, int64_t threshold, bool relu) {
   const Tensor values = input.contiguous();
   Tensor output = at::empty_like(values);
   const auto key = static_cast<uint64_t>(seed.item<int64_t>());
-  const auto threshold = static_cast<uint16_t>(std::lround(p * 65536));
   const int64_t count = values.numel(), blocks = (count + kBlock - 1) / kBlock;
   AT_DISPATCH_FLOATING_TYPES_AND2(
       at::kBFloat16, at::kHalf, values.scalar_type(), "dropout", [&] {
@@ -89,5 +88,5 @@ Tensor dropout(const Tensor& input, const Tensor& seed, double p, bool relu) {
 }  // namespace
 
 TORCH_LIBRARY_FRAGMENT(mmtaformer_cpu, library) {
-  library.def("dropout(Tensor input, Tensor seed, float p, bool relu) -> Tensor", dropout);
+  library.def("dropout(Tensor input, Tensor seed, int threshold, bool relu) -> Tensor", dropout);
 }

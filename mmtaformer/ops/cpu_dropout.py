@@ -11,13 +11,18 @@ from torch import Tensor, nn
 from . import cpu_library
 
 # The kernel draws 16 bits for an element.
-_STEP = 2**-16
+_DRAWS = 2**16
+
+
+def _threshold(p: float) -> int:
+    """How many of all draws drop an element."""
+    return round(p * _DRAWS)
 
 
 @torch.library.custom_op("mmtaformer::dropout", mutates_args=(), device_types="cpu")
 def _dropout(values: Tensor, seed: Tensor, p: float, relu: bool) -> Tensor:
     """Drop by a mask that follows from the seed; where the kernels are loaded."""
-    return torch.ops.mmtaformer_cpu.dropout(values, seed, p, relu)
+    return torch.ops.mmtaformer_cpu.dropout(values, seed, _threshold(p), relu)
 
 
 @_dropout.register_fake
@@ -35,7 +40,7 @@ def _setup_context(ctx, inputs, output) -> None:
 def _backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
     (saved,) = ctx.saved_tensors
     if ctx.relu:
-        scale = 1 / (1 - round(ctx.p / _STEP) * _STEP)
+        scale = _DRAWS / (_DRAWS - _threshold(ctx.p))
         grad = torch.ops.aten.threshold_backward(grad, saved, 0).mul_(scale)
     else:  # with the same mask, drawn again
         grad = _dropout(grad, saved, ctx.p, False)
@@ -65,7 +70,7 @@ class CPUDropout(nn.Dropout):
         self.relu = relu
 
     def forward(self, input: Tensor) -> Tensor:
-        ours = self.training and _STEP <= self.p <= 1 - _STEP
+        ours = self.training and 0 < _threshold(self.p) < _DRAWS
         if ours and input.device.type == "cpu" and cpu_library.is_available():
             seed = torch.randint(2**63 - 1, ())
             return _dropout(input, seed, self.p, self.relu is not None)
