@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from mmdet.registry import TASK_UTILS
 
+from mmtaformer.utils.errors import UsageError
 from mmtaformer.ytvis.tubes import tube_ious
 
 from .clip_instances import ClipInstances
@@ -49,44 +50,50 @@ class LinkedTrack:
 class ClipLinker:
     """Link the instances of overlapping clips to tracks, one clip after the other.
 
-    The affinity of a track and an instance of the next clip is the weighted mean of
+    The affinity of a track and an instance of the next clip is the IoU of their masks
+    over the frames that both clips share, less a penalty if their classes differ. One
+    Hungarian assignment maximizes the sum. Pairs below ``min_affinity`` are not linked;
+    such an instance starts a new track.
 
-    - the IoU of their masks over the frames that both clips share, and
-    - the cosine similarity of the instance's embedding and the mean of the track's
-      bank: projected box queries, which the contrastive loss pulls together for one
-      instance and pushes apart for two,
-
-    less a penalty if their classes differ. One Hungarian assignment maximizes the sum.
-    Pairs below ``min_affinity`` are not linked; such an instance starts a new track.
-
-    A track that is missing from a clip pauses. It returns within ``max_gap`` frames if
-    an embedding is similar enough; without embeddings it does not.
+    Embeddings are projected box queries, which the contrastive loss pulls together for
+    one instance and pushes apart for two. A track that is missing from a clip pauses,
+    and returns within ``max_gap`` frames with the instance whose embedding is similar
+    enough to the mean of its own. ``embedding_weight`` lets similarity count beside
+    the overlap, too. That is off, as the measured models lose by it
+    (docs/en/inference.md): their embeddings follow the query more than the object.
 
     A replacement needs the same three methods.
 
     Args:
-        mask_weight: Weight of the overlap.
-        embedding_weight: Weight of the similarity; 0 links by overlap alone.
+        embedding_weight: Share w in [0, 1] of the similarity where masks overlap: the
+            affinity is (1 - w) times the IoU plus w times the cosine.
         class_penalty: What a pair of two classes loses.
         min_affinity: Lowest affinity of two that are linked.
-        return_similarity: Lowest similarity at which a paused track returns.
+        return_similarity: Lowest cosine at which a paused track returns; None: none
+            does.
         min_score: Lowest score at which an instance starts a new track.
         max_gap: Longest pause in frames.
         bank_size: How many clips the bank of a track holds.
+
+    Raises:
+        UsageError: If ``embedding_weight`` is no share.
     """
 
     def __init__(
         self,
-        mask_weight: float = 1.0,
-        embedding_weight: float = 0.5,
+        embedding_weight: float = 0.0,
         class_penalty: float = 0.1,
         min_affinity: float = 0.3,
-        return_similarity: float = 0.8,
+        return_similarity: float | None = 0.95,
         min_score: float = 0.05,
         max_gap: int = 30,
         bank_size: int = 5,
     ) -> None:
-        self.mask_weight = mask_weight
+        if not 0 <= embedding_weight <= 1:
+            raise UsageError(
+                f"embedding_weight of ClipLinker is {embedding_weight}: "
+                "give a number from 0 to 1."
+            )
         self.embedding_weight = embedding_weight
         self.class_penalty = class_penalty
         self.min_affinity = min_affinity
@@ -150,13 +157,9 @@ class ClipLinker:
         if similarity is None:
             affinity = np.where(has_overlap, overlap, -1.0)
         else:
-            weights = self.mask_weight + self.embedding_weight
-            both = self.mask_weight * overlap + self.embedding_weight * similarity
-            # Of one that pauses nothing but its embeddings is left.
-            returns = similarity >= self.return_similarity
-            affinity = np.where(
-                has_overlap, both / weights, np.where(returns, similarity, -1.0)
-            )
+            weight = self.embedding_weight
+            both = (1 - weight) * overlap + weight * similarity
+            affinity = np.where(has_overlap, both, self._returns(similarity))
         affinity = affinity - self.class_penalty * differs
         return np.where(affinity >= self.min_affinity, affinity, _FORBIDDEN)
 
@@ -177,9 +180,15 @@ class ClipLinker:
                 known[row] = [any(masks) for masks in others]
         return ious, known
 
+    def _returns(self, similarity: np.ndarray) -> np.ndarray:
+        """Affinity of tracks that pause, of which nothing but embeddings is left."""
+        if self.return_similarity is None:
+            return np.full_like(similarity, -1.0)
+        return np.where(similarity >= self.return_similarity, similarity, -1.0)
+
     def _similarities(self, clip: ClipInstances) -> np.ndarray | None:
         """Cosine of the mean of each bank with each embedding of a clip."""
-        if clip.embeddings is None or not self.embedding_weight:
+        if clip.embeddings is None:
             return None
         means = np.stack([np.mean(track.bank, axis=0) for track in self.active])
         means /= np.linalg.norm(means, axis=1, keepdims=True).clip(1e-6)

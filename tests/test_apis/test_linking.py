@@ -6,6 +6,7 @@ from mmdet.registry import TASK_UTILS
 
 from mmtaformer.apis.clip_instances import ClipInstances
 from mmtaformer.apis.linking import ClipLinker
+from mmtaformer.utils.errors import UsageError
 
 from ..helpers.videos import encode, rectangle
 
@@ -76,10 +77,25 @@ def test_classes_of_two_kinds_cost():
     assert linker.link(clip(2, [still(10), still(12)], labels=[2, 1])) == [0, 1]
 
 
+def test_affinity_is_the_weighted_mean_of_iou_and_cosine():
+    linker = ClipLinker(embedding_weight=0.25, min_affinity=0.0)
+    linker.link(clip(0, [still(0)], embeddings=[[1.0, 0.0]]))
+    after = clip(2, [still(4)], embeddings=[[0.6, 0.8]])
+    before, now = rectangle(0, 5), rectangle(4, 5)
+    iou = (before & now).sum() / (before | now).sum()
+    assert linker.affinities(after).item() == pytest.approx(0.75 * iou + 0.25 * 0.6)
+
+
+@pytest.mark.parametrize("weight", [-0.1, 1.5])
+def test_a_weight_that_is_no_share(weight):
+    with pytest.raises(UsageError, match=f"is {weight}: give a number from 0 to 1"):
+        ClipLinker(embedding_weight=weight)
+
+
 def test_embeddings_outweigh_a_slightly_better_overlap():
     masks = [still(10), still(12)]
     swapped = [[1.0, 0.0], [0.0, 1.0]], [[0.0, 1.0], [1.0, 0.0]]
-    for weight, expected in ((1.0, [1, 0]), (0.0, [0, 1])):
+    for weight, expected in ((0.5, [1, 0]), (0.0, [0, 1])):
         linker = ClipLinker(embedding_weight=weight)
         linker.link(clip(0, masks, embeddings=swapped[0]))
         assert linker.link(clip(2, masks, embeddings=swapped[1])) == expected
@@ -118,6 +134,20 @@ def test_what_differs_too_much_does_not_return():
     linker = ClipLinker(return_similarity=0.95)
     linker.link(clip(0, [still(0)], embeddings=[[1.0, 0.0, 0.0]]))
     assert linker.link(clip(6, [still(0)], embeddings=[near])) == [1]
+
+
+def test_nothing_returns_where_that_is_off():
+    linker = ClipLinker(return_similarity=None)
+    linker.link(clip(0, [still(0)], embeddings=[[1.0, 0.0]]))
+    assert linker.link(clip(6, [still(0)], embeddings=[[1.0, 0.0]])) == [1]
+
+
+def test_where_masks_overlap_they_alone_decide_by_default():
+    """Even against embeddings that say the opposite."""
+    linker = ClipLinker()
+    linker.link(clip(0, [still(0), still(40)], embeddings=[[1.0, 0.0], [0.0, 1.0]]))
+    swapped = clip(2, [still(0), still(40)], embeddings=[[0.0, 1.0], [1.0, 0.0]])
+    assert linker.link(swapped) == [0, 1]
 
 
 def test_weak_instances_start_no_track_but_go_on():

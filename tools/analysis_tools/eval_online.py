@@ -1,4 +1,4 @@
-"""Compare whole-video mode, online mode, and linking without embeddings.
+"""Compare whole-video mode and online mode with three ways of linking.
 
 The test set of the config is tracked in each mode. A line per mode gives AP, the number
 of identity switches and the speed::
@@ -31,6 +31,12 @@ from mmtaformer.utils.launch import friendly_errors
 from mmtaformer.ytvis.results import load_ground_truth
 from mmtaformer.ytvis.rle import to_rles
 from mmtaformer.ytvis.tubes import tube_ious
+
+LINKERS: dict[str, dict[str, Any]] = {
+    "": {},
+    ", no returns": {"return_similarity": None},
+    ", embeddings": {"embedding_weight": 1 / 3},
+}
 
 
 @dataclass(frozen=True)
@@ -91,14 +97,13 @@ def run(args: argparse.Namespace) -> None:
 
 
 def make_modes(args: argparse.Namespace) -> list[Mode]:
-    """Whole-video mode, and for each clip length both ways of linking."""
+    """Whole-video mode, and for each clip length the ways of linking."""
     base = TrackingOptions(mode="whole", detect_cuts=False)
     modes = [] if args.no_whole else [Mode("whole", base, {})]
     for length in args.clip_length:
         options = replace(base, mode="online", clip_length=length, overlap=args.overlap)
-        modes.append(Mode(f"online {length}", options, {}))
-        overlap_alone = {"embedding_weight": 0.0}
-        modes.append(Mode(f"online {length}, overlap alone", options, overlap_alone))
+        for name, linker in LINKERS.items():
+            modes.append(Mode(f"online {length}{name}", options, linker))
     return modes
 
 
