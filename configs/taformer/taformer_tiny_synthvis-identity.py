@@ -4,3 +4,5 @@ _base_ = [
     "../_base_/schedules/schedule_cpu_1e.py",
     "../_base_/default_runtime.py",
 ]
+
+model = dict(bbox_head=dict(num_classes=2))

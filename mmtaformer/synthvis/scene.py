@@ -199,10 +199,11 @@ def _sample_objects(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
 
 
 def _sample_alike(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
-    """Objects that share all but their motion and one colour each, their class."""
+    """Balls that share all but their motion and one colour each, their class."""
     difficulty = stage.difficulty
-    look = _sample_look(rng, stage)
-    labels = rng.permutation(len(COLOURS))[: len(_times(rng, difficulty.objects))]
+    look = replace(_sample_look(rng, stage), label=CLASSES.index("ball"))
+    count = len(_times(rng, difficulty.objects))
+    labels = rng.permutation(len(COLOURS))[:count]
     things: list[Thing] = []
     for label in labels.tolist():
         partner = None

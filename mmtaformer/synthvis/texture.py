@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-# Names of the hues of the classes, one every 60 degrees.
-COLOURS = ("red", "yellow", "green", "cyan", "blue", "magenta")
+# The classes where a colour is the class: hues as far apart as they can be.
+COLOURS = ("red", "cyan")
 TEXTURES = ("mottled", "stripes", "dots", "patches", "rays")
 _GAMMA = 2.2
 

@@ -49,11 +49,11 @@ def test_every_object_is_untouched_once(num_frames):
     assert (strengths == 0).any(axis=1).all()
 
 
-def test_five_frames_of_identity_have_one_that_tells_who_is_who():
+def test_three_frames_of_identity_have_one_that_tells_who_is_who():
     for index in range(3):
         shown = generate_video(IDENTITY, index).visibilities > 0
         assert (shown == shown[:1]).all()
-        windows = np.lib.stride_tricks.sliding_window_view(shown[0], 5)
+        windows = np.lib.stride_tricks.sliding_window_view(shown[0], 3)
         assert (windows.sum(axis=1) == 1).all()
 
 
@@ -139,7 +139,7 @@ def test_identical_objects_have_a_class_of_their_own():
     for index in range(4):
         labels = generate_video(IDENTITY, index).labels
         assert len(set(labels.tolist())) == len(labels) >= 2
-    assert IDENTITY.classes[:3] == ("red", "yellow", "green")
+    assert IDENTITY.classes == ("red", "cyan")
 
 
 @pytest.mark.parametrize(

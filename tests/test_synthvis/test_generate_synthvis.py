@@ -54,7 +54,7 @@ def test_what_is_generated_is_what_the_configs_take(load_tool, level):
     config = f"synthvis_{level}" if weakens else "synthvis"
     path = REPO_ROOT / f"configs/_base_/datasets/{config}.py"
     assert tuple(args.size) == tuple(Config.fromfile(path).resize.scale)
-    assert args.num_frames == (24 if weakens else 12)
+    assert args.num_frames == (24 if level == "deform" else 12)
 
 
 def test_options_go_before_defaults(load_tool):

@@ -24,11 +24,12 @@ from mmtaformer.synthvis import (
 )
 from mmtaformer.utils.errors import DataError, UsageError
 
-# What is generated unless options say otherwise, by whether the level weakens objects.
+# What is generated unless options say otherwise: for these levels, and for the others.
 _DEFAULTS = {
-    False: dict(num_frames=12, size=(160, 96), num_train_videos=400),
-    True: dict(num_frames=24, size=(96, 64), num_train_videos=240),
+    "deform": dict(num_frames=24, size=(96, 64), num_train_videos=240),
+    "identity": dict(num_frames=12, size=(96, 64), num_train_videos=480),
 }
+_OTHERS = dict(num_frames=12, size=(160, 96), num_train_videos=400)
 # Of 160x96 pixels, per process; for the estimate alone.
 _FRAMES_PER_SECOND = {
     "easy": 150,
@@ -61,16 +62,15 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     add("--overwrite", action="store_true", help="replace what exists")
     _add_dropout_arguments(parser)
     args = parser.parse_args(argv)
-    weakens = DIFFICULTIES[args.difficulty].dropout is not None
-    for name, value in _DEFAULTS[weakens].items():
+    for name, value in _DEFAULTS.get(args.difficulty, _OTHERS).items():
         setattr(args, name, getattr(args, name, value))
     return args
 
 
 def _by_level(name: str) -> str:
     """What a default is, for the help."""
-    others, weakening = _DEFAULTS[False][name], _DEFAULTS[True][name]
-    return f"(default: {others}; deform and identity: {weakening})"
+    levels = [f"{level}: {values[name]}" for level, values in _DEFAULTS.items()]
+    return f"(default: {'; '.join([str(_OTHERS[name]), *levels])})"
 
 
 def _add_dropout_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-# Level identity: one of five frames in a row shows which of the objects is which.
+# Level identity: one of three frames in a row shows which of the objects is which.
 _base_ = "./synthvis_deform.py"
 
 data_root = "data/synthvis_identity/"
