@@ -184,9 +184,10 @@ _DEFORM = Difficulty(
     dropout=Dropout(run=(1, 2), gap=(1, 3)),
 )
 
-# Any three frames in a row have exactly one that shows who is who. The two meet, so that
-# a place says little about an object. Small models find balls and two colours quickly;
-# with shapes that are hard to outline, or six colours, they do not come to following.
+# Any three frames in a row have exactly one that shows who is who. The two meet, so
+# that a place says little about an object. Small models find balls and two colours
+# quickly; with shapes that are hard to outline, or six colours, they never come to
+# following anybody.
 _IDENTITY = Difficulty(
     name="identity",
     objects=(2, 2),

@@ -8,6 +8,9 @@ from typing import Any
 from mmdet.datasets import YouTubeVISDataset
 from mmengine.config import Config
 
+from mmtaformer.synthvis.shapes import CLASSES
+from mmtaformer.synthvis.texture import COLOURS
+
 from .coco_factory import write_coco
 from .ytvis_factory import moving_video, rectangle, write_dataset
 
@@ -105,8 +108,9 @@ def write_data(root: Path) -> None:
         for split in ("train", "valid"):
             _write_videos(root / f"youtube_vis_{year}", split, names)
     for split in ("train", "val"):
-        for name in ("synthvis", "synthvis_deform", "synthvis_identity"):
-            _write_videos(root / name, split, [f"class_{k}" for k in range(6)])
+        for name in ("synthvis", "synthvis_deform"):
+            _write_videos(root / name, split, CLASSES)
+        _write_videos(root / "synthvis_identity", split, COLOURS)
         _write_videos(root / "cells", split, ["nucleus"])
     masks = [rectangle(SIZE, 20, 20, 50, 8), rectangle(SIZE, 40, 34, 20, 20)]
     instances = [(name, m, "rle", 0) for name, m in zip(("cat", "car"), masks)]

@@ -81,3 +81,19 @@ def test_depths_keep_their_order_without_swaps():
 def test_an_unknown_difficulty_is_named():
     with pytest.raises(UsageError, match="'extreme'.*easy.*hard.*medium"):
         get_difficulty("extreme")
+
+
+def test_balls_of_identity_share_all_but_motion_and_colour_and_meet():
+    times = np.linspace(0, 11, 200)
+    nearest = []
+    for scene in scenes(DIFFICULTIES["identity"]):
+        first, second = (thing for thing in scene.things if thing.label is not None)
+        assert {first.label, second.label} == {0, 1}
+        assert first.shape == second.shape and first.shape.kind == "ball"
+        assert first.motion.size == second.motion.size
+        grey = [thing.texture.max(axis=2) for thing in (first, second)]
+        np.testing.assert_allclose(*grey, atol=0.1)
+        places = [thing.motion.position(times) for thing in (first, second)]
+        nearest.append(np.linalg.norm(places[0] - places[1], axis=1).min())
+        nearest[-1] /= first.motion.size
+    assert np.median(nearest) < 0.6
