@@ -52,12 +52,13 @@ class TAFormer(BaseMOTModel):
             run-length encodings), ``frames_per_chunk`` (None: whole video at once)
             and ``return_embeddings`` (False; True: one vector per instance, by which
             it can be recognized in other clips).
-        train_cfg: Unused, accepted as mmdet's models do.
+        train_cfg: None or empty. mmdet's models have their assigner here; that of
+            TAFormer is ``bbox_head.assigner``.
         data_preprocessor: Config of the data preprocessor.
         init_cfg: Initialization config.
 
     Raises:
-        UsageError: If the parts do not fit together.
+        UsageError: If the parts do not fit together, or ``train_cfg`` says something.
     """
 
     def __init__(
@@ -77,6 +78,11 @@ class TAFormer(BaseMOTModel):
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__(data_preprocessor, init_cfg)
+        if train_cfg:
+            raise UsageError(
+                "TAFormer reads nothing from model.train_cfg, which has "
+                f"{', '.join(train_cfg)}; the assigner is model.bbox_head.assigner."
+            )
         require_positive(
             self, num_queries=num_queries, num_feature_levels=num_feature_levels
         )

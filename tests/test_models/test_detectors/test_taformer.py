@@ -327,6 +327,7 @@ def test_backbones_of_mmdet_fit(backbone):
         ({"num_feature_levels": 2}, "num_feature_levels is 2, .* backbone gives 3"),
         ({"num_feature_levels": 0}, "num_feature_levels=0; give an integer"),
         ({"num_queries": 0}, "num_queries=0"),
+        ({"train_cfg": {"assigner": {}}}, "train_cfg, which has assigner; the assig"),
         ({"test_cfg.frames_per_chunk": 0}, "test_cfg has frames_per_chunk=0"),
         ({"bbox_head.num_layers": 2}, "num_layers: decoder has 3, bbox_head has 2"),
         ({"bbox_head.num_layers": 4}, "num_layers: decoder has 3, bbox_head has 4"),
