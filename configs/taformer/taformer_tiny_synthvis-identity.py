@@ -5,4 +5,17 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-model = dict(bbox_head=dict(num_classes=2))
+# Where classes count as much as places in matching, queries come to mean a colour. With
+# weight 2 they may stay with a place, and change balls when those pass each other.
+model = dict(
+    bbox_head=dict(
+        num_classes=2,
+        assigner=dict(
+            match_costs=[
+                dict(type="FocalLossCost", weight=8.0),
+                dict(type="BoxSequenceL2Cost", weight=5.0),
+                dict(type="BoxSequenceGIoUCost", weight=2.0),
+            ]
+        ),
+    )
+)
