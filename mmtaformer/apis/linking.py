@@ -57,10 +57,11 @@ class ClipLinker:
 
     Embeddings are projected box queries, which the contrastive loss pulls together for
     one instance and pushes apart for two. A track that is missing from a clip pauses,
-    and returns within ``max_gap`` frames with the instance whose embedding is similar
-    enough to the mean of its own. ``embedding_weight`` lets similarity count beside
-    the overlap, too. That is off, as the measured models lose by it
-    (docs/en/inference.md): their embeddings follow the query more than the object.
+    and returns within ``max_gap`` frames with an instance that overlaps no other track
+    and whose embedding is similar enough to the mean of its own.
+    ``embedding_weight`` lets similarity count beside the overlap, too. That is off, as
+    the measured models lose by it (docs/en/inference.md): their embeddings follow the
+    query more than the object.
 
     A replacement needs the same three methods.
 
@@ -154,14 +155,20 @@ class ClipLinker:
         similarity = self._similarities(clip)
         labels = np.array([clip.label(i) for i in range(len(clip))])
         differs = np.array([t.label for t in self.active])[:, None] != labels
-        if similarity is None:
-            affinity = np.where(has_overlap, overlap, -1.0)
-        else:
+        affinity = overlap
+        if similarity is not None:
             weight = self.embedding_weight
-            both = (1 - weight) * overlap + weight * similarity
-            affinity = np.where(has_overlap, both, self._returns(similarity))
-        affinity = affinity - self.class_penalty * differs
-        return np.where(affinity >= self.min_affinity, affinity, _FORBIDDEN)
+            affinity = (1 - weight) * overlap + weight * similarity
+        penalty = self.class_penalty * differs
+        affinity = np.where(has_overlap, affinity - penalty, _FORBIDDEN)
+        linkable = affinity >= self.min_affinity
+        if similarity is not None and self.return_similarity is not None:
+            # Nobody returns in the place of one who is still there.
+            free = ~has_overlap & ~linkable.any(axis=0)
+            returns = free & (similarity >= self.return_similarity)
+            affinity = np.where(returns, similarity - penalty, affinity)
+            linkable |= returns & (affinity >= self.min_affinity)
+        return np.where(linkable, affinity, _FORBIDDEN)
 
     def _overlaps(self, clip: ClipInstances) -> tuple[np.ndarray, np.ndarray]:
         """IoU over shared frames, and whether both are visible in any of them."""
@@ -179,12 +186,6 @@ class ClipLinker:
             if any(own):
                 known[row] = [any(masks) for masks in others]
         return ious, known
-
-    def _returns(self, similarity: np.ndarray) -> np.ndarray:
-        """Affinity of tracks that pause, of which nothing but embeddings is left."""
-        if self.return_similarity is None:
-            return np.full_like(similarity, -1.0)
-        return np.where(similarity >= self.return_similarity, similarity, -1.0)
 
     def _similarities(self, clip: ClipInstances) -> np.ndarray | None:
         """Cosine of the mean of each bank with each embedding of a clip."""

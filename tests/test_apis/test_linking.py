@@ -136,6 +136,15 @@ def test_what_differs_too_much_does_not_return():
     assert linker.link(clip(6, [still(0)], embeddings=[near])) == [1]
 
 
+def test_nobody_returns_in_the_place_of_one_who_is_there():
+    """The embedding is that of the first, but the second is where the instance is."""
+    a, b = [1.0, 0.0], [0.0, 1.0]
+    linker = ClipLinker(max_gap=10)
+    linker.link(clip(0, [still(0), still(40)], embeddings=[a, b]))
+    linker.link(clip(3, [still(40)], embeddings=[b]))
+    assert linker.link(clip(6, [still(42)], embeddings=[a])) == [1]
+
+
 def test_nothing_returns_where_that_is_off():
     linker = ClipLinker(return_similarity=None)
     linker.link(clip(0, [still(0)], embeddings=[[1.0, 0.0]]))
