@@ -5,8 +5,8 @@ _base_ = [
     "../_base_/default_runtime.py",
 ]
 
-# Where classes count as much as places in matching, queries come to mean a colour. With
-# weight 2 they may stay with a place, and change balls when those pass each other.
+# With classes at weight 8 in matching, queries come to mean a colour. With the usual 2
+# they may stay with a place, and change balls when those pass each other.
 model = dict(
     bbox_head=dict(
         num_classes=2,

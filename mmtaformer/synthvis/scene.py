@@ -201,6 +201,7 @@ def _sample_objects(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
 def _sample_alike(rng: np.random.Generator, stage: _Stage) -> list[Thing]:
     """Balls that share all but their motion and one colour each, their class."""
     difficulty = stage.difficulty
+    # Drawn as for any shape, so one in six is as large as a worm would be.
     look = replace(_sample_look(rng, stage), label=CLASSES.index("ball"))
     count = len(_times(rng, difficulty.objects))
     labels = rng.permutation(len(COLOURS))[:count]

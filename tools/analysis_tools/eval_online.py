@@ -1,7 +1,8 @@
 """Compare whole-video mode and online mode with three ways of linking.
 
 The test set of the config is tracked in each mode. A line per mode gives AP, the number
-of identity switches and the speed::
+of identity switches and the speed. Online mode links as it does by default, without
+tracks that return, and with a third of the affinity from embeddings::
 
     python tools/analysis_tools/eval_online.py CONFIG CHECKPOINT --clip-length 5 10
 """
