@@ -64,7 +64,7 @@ def init_model(
     model: Any = revert_sync_batchnorm(MODELS.build(cfg.model))
     classes = cfg.get("metainfo", {}).get("classes")
     if checkpoint is None:
-        with _quiet():  # mmengine lists every parameter
+        with quiet():  # mmengine lists every parameter
             model.init_weights()
         print_log(
             "No checkpoint is given: weights are random.", "current", logging.WARNING
@@ -105,7 +105,7 @@ def best_device() -> torch.device:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Let mmengine's logger say nothing below a warning."""
     logger = MMLogger.get_current_instance()
     level = logger.level

@@ -7,7 +7,7 @@ frame does not say it, the decoder has taken from other frames.
 """
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,15 +16,17 @@ from mmdet.registry import MODELS
 from mmdet.structures.bbox import bbox_cxcywh_to_xyxy, bbox_overlaps
 from mmengine.config import Config, DictAction
 from mmengine.registry import init_default_scope
-from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 from torch import Tensor
 
+from mmtaformer.apis.inference import quiet
 from mmtaformer.evaluation.own_frames import only_own_frames
 from mmtaformer.models.heads.clip_targets import ClipTargets
 from mmtaformer.models.layers import TemporalSelfAttention
 from mmtaformer.models.structures import ClipFeatures
-from mmtaformer.utils.launch import friendly_errors
+from mmtaformer.utils.launch import friendly_errors, require_file
+from mmtaformer.utils.launch.options import check_options
 
 from .paper import ROOT
 
@@ -248,7 +250,9 @@ def draw_ellipses(boxes: Tensor) -> Tensor:
 
 def read_config(path: str, num_queries: int, options: dict | None = None) -> Config:
     """The config of a small TAFormer, for one level of features and as many queries."""
+    require_file(path, "config")
     config = Config.fromfile(path)
+    check_options(config, options or {})
     config.merge_from_dict(
         {
             "model.num_queries": num_queries,
@@ -292,21 +296,33 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the table that the command line asks for."""
     args = parse_args(argv)
     init_default_scope("mmdet")
-    with friendly_errors():
-        table = Table(
-            *("task", "queries", "seed", "shown", "not shown", "copies"),
-            title="IoU of boxes where the frame shows what is asked, and where not",
-        )
-        for cells in run_trials(args):
-            table.add_row(*cells)
-        Console().print(table)
+    table = Table(
+        *("task", "queries", "seed", "shown", "not shown", "copies"),
+        title="IoU of boxes, where a frame shows\nwhat is asked and where it does not",
+    )
+    # Quiet, or mmengine names every parameter of every model.
+    with friendly_errors(), quiet():
+        configs = {
+            queries: read_config(args.config, queries, args.cfg_options)
+            for queries in args.queries
+        }
+        with Live(table):  # rows appear as trials end
+            for cells in run_trials(args, configs):
+                table.add_row(*cells)
+        print()
 
 
-def run_trials(args: argparse.Namespace) -> Iterator[tuple[str, ...]]:
-    """Train and test one after the other; the table's rows."""
+def run_trials(
+    args: argparse.Namespace, configs: Mapping[int, Config]
+) -> Iterator[tuple[str, ...]]:
+    """Train and test one after the other; the table's rows.
+
+    Args:
+        args: The command line.
+        configs: By number of queries.
+    """
     for task in args.tasks:
-        for queries in args.queries:
-            config = read_config(args.config, queries, args.cfg_options)
+        for queries, config in configs.items():
             for seed in args.seeds:
                 trial = Trial(config, task, seed)
                 trial.train(args.steps)

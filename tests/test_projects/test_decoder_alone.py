@@ -140,3 +140,9 @@ def test_the_table_has_a_row_for_every_trial(capsys):
     assert [row[:3] for row in cells] == [["hidden", "2", "4"], ["hidden", "3", "4"]]
     for row in cells:
         assert all(0 <= float(figure) <= 100 for figure in row[3:])
+
+
+def test_an_option_without_a_place_is_named():
+    wrong = ["--cfg-options", "extra.num_layers=2"]
+    with pytest.raises(SystemExit, match="nothing reads .extra."):
+        tool.main(wrong)
