@@ -142,6 +142,20 @@ def test_another_model_and_a_chosen_row(args, tools, tmp_path):
     assert trained == {"table3_st-enc_ta-dec_cl", "seqformer_tiny_synthvis"}
 
 
+def test_other_models_alone(args, tools, tmp_path):
+    config = REPO_ROOT / "configs/seqformer/seqformer_tiny_synthvis.py"
+    ablation.main([*args, "--rows", "--configs", str(config), "--seeds", "0"])
+    assert {name for _, name, _ in tools()} == {"seqformer_tiny_synthvis"}
+    rows = cells_of(tmp_path / "w" / "ablation.md")
+    assert [row[0] for row in rows] == ["seqformer_tiny_synthvis"]
+
+
+def test_an_option_that_changes_nothing_is_refused(args, tools):
+    with pytest.raises(SystemExit, match=r"^error: --cfg-options encoder\.num"):
+        ablation.main([*args, "--cfg-options", "encoder.num_layers=3"])
+    assert tools() == []
+
+
 def test_dry_run_and_report_only(args, tools, tmp_path, capsys):
     options = ["--rows", "table6_cl", "--seeds", "0", "1"]
     ablation.main([*args, *options, "--dry-run"])

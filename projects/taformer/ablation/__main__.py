@@ -43,7 +43,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         default=[3, 4, 6],
         help="default: 3 4 6; 7 needs a small model with four temporal points",
     )
-    add("--rows", nargs="+", metavar="ROW", help="only these, such as table6_cl")
+    add(
+        "--rows",
+        nargs="*",
+        metavar="ROW",
+        help="only these, such as table6_cl; --rows alone leaves --configs",
+    )
     add(
         "--configs",
         nargs="+",

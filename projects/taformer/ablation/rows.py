@@ -8,6 +8,7 @@ from typing import Any
 from mmengine.config import Config
 
 from mmtaformer.utils.launch import UsageError
+from mmtaformer.utils.launch.options import check_options
 
 from ..paper import Row, read_rows
 from ..variant import FULL, vary
@@ -64,10 +65,13 @@ def small_configs(
         The configs by name of the model, see :func:`model_names`.
 
     Raises:
-        UsageError: If the base cannot stand for the last row of Table 7.
+        UsageError: If an option would change nothing, or the base cannot stand for the
+            last row of Table 7.
     """
     config = Config.fromfile(base)
-    config.merge_from_dict(dict(cfg_options or {}))
+    options = dict(cfg_options or {})
+    check_options(config, options)
+    config.merge_from_dict(options)
     needed, found = (
         cfg.model.encoder.layer_cfg.self_attn_cfg.num_temporal_points
         for cfg in (Config.fromfile(FULL), config)
