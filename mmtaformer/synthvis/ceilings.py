@@ -6,6 +6,7 @@ where an object's visibility is 0.
 """
 
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,8 @@ def _interpolated(masks: np.ndarray, frames: np.ndarray, time: int) -> np.ndarra
 
 
 def _guess(masks: np.ndarray, shown: np.ndarray) -> np.ndarray:
-    """Who is who is drawn by lot in each blank frame."""
-    rng = np.random.default_rng(0)
+    """Who is who is drawn by lot in each blank frame, in each video anew."""
+    rng = np.random.default_rng(zlib.crc32(masks.tobytes()))
     return _assign(masks, shown, lambda time: rng.permutation(len(masks)))
 
 

@@ -61,6 +61,20 @@ def test_two_objects_that_pass_each_other():
     assert (guess[0] != masks[0]).any()
 
 
+def test_a_guess_is_right_in_half_of_the_frames_wherever_they_are():
+    """Not in the same ones in every video, or a model could know which they are."""
+    oracle = IDENTITY_ORACLES["its frame alone, a guess where it is grey"]
+    shown = np.zeros((2, 6), bool)
+    shown[:, 0] = True
+    right = []
+    for x in range(100):
+        masks = np.stack([[square(x // 3, y=x % 3)] * 6, [square(40, y=30)] * 6])
+        right.append((oracle(masks, shown)[0] == masks[0]).all(axis=(1, 2)))
+    share = np.mean(right, axis=0)
+    assert share[0] == 1
+    assert (share[1:] > 0.3).all() and (share[1:] < 0.7).all()
+
+
 def test_ceilings_of_generated_videos_rise_with_what_is_known(truth):
     _, ground_truth = truth
     precisions = [
