@@ -127,10 +127,9 @@ def _line(result: Result, first: Result) -> str:
     paper = " / ".join(f"{value:.1f}" for value in result.paper) or "-"
     cells = [result.label, paper, "not run", "-", "-", "-", "-", "-"]
     if result.records:
-        figures = [mean_and_std(result.values(m).values()) for m in _METRICS]
         minutes = [r["training_seconds"] / 60 for r in result.records.values()]
         cells[2:] = [
-            " / ".join(f"{mean:.1f} ± {std:.1f}" for mean, std in figures),
+            " / ".join(_mean_cell(result.values(m)) for m in _METRICS),
             ", ".join(f"{s}: {value:.1f}" for s, value in result.values().items()),
             paired_difference(result.values(), first.values()),
             _ious([record["metrics"] for record in result.records.values()]),
@@ -169,6 +168,12 @@ def _own_frames(figures: Sequence[Mapping[str, float] | None]) -> str:
         f"{means[case]:.1f}" if case in means else "-"
         for case in ("encoder", "decoder", "both")
     )
+
+
+def _mean_cell(values: Mapping[int, float]) -> str:
+    """Mean and deviation of the seeds; of one seed there is no deviation."""
+    mean, std = mean_and_std(values.values())
+    return f"{mean:.1f}" if math.isnan(std) else f"{mean:.1f} ± {std:.1f}"
 
 
 def mean_and_std(values: Any) -> tuple[float, float]:
