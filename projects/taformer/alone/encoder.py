@@ -34,8 +34,8 @@ class EncoderTrial(Trial):
         """IoU of the tokens that are said to be covered with those that are."""
         found = self._logits(clips, rng) > 0
         covered = draw_ellipses(clips.boxes, (HEIGHT, WIDTH)) > 0
-        both, any_ = ((found & covered), (found | covered))
-        return both.sum((-2, -1)) / any_.sum((-2, -1)).clamp(min=1)
+        union = (found | covered).sum((-2, -1))  # some token is covered
+        return (found & covered).sum((-2, -1)) / union
 
     def _logits(self, clips: Clips, rng: np.random.Generator) -> Tensor:
         """(B, T, n, h, w) of tokens that are covered."""

@@ -24,13 +24,18 @@ DPI = 200
 Videos = Sequence[Mapping[str, Any]]
 
 
+def add_data_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name ground truth and frames."""
+    parser.add_argument("gt", help="ground truth in the official JSON format")
+    parser.add_argument("--img-prefix", required=True, help="folder of the frames")
+
+
 def add_video_arguments(
     parser: argparse.ArgumentParser, num_videos: int, with_frames: bool = True
 ) -> None:
     """Add the options that name ground truth, frames, and videos to show."""
+    add_data_arguments(parser)
     add = parser.add_argument
-    add("gt", help="ground truth in the official JSON format")
-    add("--img-prefix", required=True, help="folder of the frames")
     add(
         "--video-ids",
         type=int,

@@ -21,7 +21,13 @@ from mmtaformer.evaluation import load_ground_truth
 from mmtaformer.models.losses import BoxQueryContrastiveLoss
 from mmtaformer.utils.launch import UsageError, friendly_errors
 
-from .common import add_model_arguments, load_models, read_video, run_video
+from .common import (
+    add_data_arguments,
+    add_model_arguments,
+    load_models,
+    read_video,
+    run_video,
+)
 
 
 def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
@@ -29,8 +35,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("gt", help="ground truth in the official JSON format")
-    parser.add_argument("--img-prefix", required=True, help="folder of the frames")
+    add_data_arguments(parser)
     add_model_arguments(parser)
     parser.add_argument(
         "--num-frames", type=int, default=5, help="of a clip, 2 or more (default: 5)"

@@ -26,7 +26,13 @@ from mmtaformer.models.layers import (
 from mmtaformer.utils.files import atomic_path
 from mmtaformer.utils.launch import friendly_errors
 
-from .common import add_model_arguments, load_models, predict, read_video
+from .common import (
+    add_data_arguments,
+    add_model_arguments,
+    load_models,
+    predict,
+    read_video,
+)
 
 # What sees its own frame only, by column of the table.
 CASES = {
@@ -42,8 +48,7 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("gt", help="ground truth in the official JSON format")
-    parser.add_argument("--img-prefix", required=True, help="folder of the frames")
+    add_data_arguments(parser)
     add_model_arguments(parser)
     parser.add_argument("--json", metavar="OUT", help="write all figures to this file")
     return parser.parse_args(argv)
