@@ -18,7 +18,8 @@ from ..helpers.golden import REPO_ROOT
 
 # Stands in for tools/train.py and tools/test.py, by the name it is called with.
 STUB = """
-import json, pathlib, sys
+import json, os, pathlib, sys
+print("threads:", os.environ["OMP_NUM_THREADS"])
 log = pathlib.Path({log!r})
 with log.open("a") as file:
     file.write(json.dumps(sys.argv[1:]) + "\\n")
@@ -38,7 +39,8 @@ else:
     (folder / "results.json").write_text(json.dumps(entries[:kept]))
 """
 CONTRIBUTION_STUB = """
-import json, pathlib, sys
+import json, os, pathlib, sys
+print("threads:", os.environ["OMP_NUM_THREADS"])
 (gt, out), name = (sys.argv[1], sys.argv[-1]), sys.argv[sys.argv.index("--model") + 1]
 assert pathlib.Path(gt).is_file() and sys.argv[-2] == "--json"
 figures = {"as it is": 1.0, "encoder": 0.25, "decoder": 0.5, "both": 0.125}
@@ -115,6 +117,18 @@ def test_two_runs_at_a_time_and_a_second_command(args, tools, tmp_path):
     assert rows[-1][:2] == ["CL, Aux", "48.1 / 71.6 / 52.5"]
     ablation.main(args)
     assert len(tools()) == 2 * 3 * 2
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, "2"), ("3", "3")])
+def test_threads_of_a_run(args, tools, tmp_path, monkeypatch, given, expected):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    options = ["--rows", "table3_baseline", "--seeds", "0", "--jobs", "2"]
+    ablation.main([*args, *options])
+    log = (tmp_path / "w" / "table3_baseline" / "seed_0" / "log.txt").read_text()
+    assert log == f"threads: {expected}\n" * 2
 
 
 def test_a_failure_does_not_stop_the_others(args, tools, tmp_path):

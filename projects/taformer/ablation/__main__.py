@@ -76,7 +76,12 @@ def parse_args(argv: Sequence[str] | None = None) -> argparse.Namespace:
         metavar="KEY=VALUE",
         help="values that replace those of the base, before a row changes it",
     )
-    add("--jobs", type=int, default=1, help="runs at a time, which share the cores")
+    add(
+        "--jobs",
+        type=int,
+        default=1,
+        help="runs at a time, which share the cores unless OMP_NUM_THREADS is set",
+    )
     add("--dry-run", action="store_true", help="print what would be run")
     add("--report-only", action="store_true", help="write the report of what is there")
     return parser.parse_args(argv)
@@ -171,7 +176,7 @@ def train_and_test(run: Run, jobs: int) -> Iterator[None]:
         UsageError: If a process ends with an error.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ}
     log_path = run.folder / "log.txt"
     for command in run.commands():
         with log_path.open("ab") as log:
