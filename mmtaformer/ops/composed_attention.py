@@ -5,7 +5,7 @@ relative frames, it is the sum over the relative frames of one multi-scale defor
 attention each, between frames t and t + r. Shifting along time is a slice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -86,19 +86,21 @@ def existing_frames(
     return spans
 
 
+def missing_parts(tensor: Tensor, spans: Sequence[tuple[int, int]]) -> Iterator[Tensor]:
+    """Views of the parts of (B, Tq, Lq, M, R, ...) whose frame does not exist."""
+    for r, (start, stop) in enumerate(spans):
+        yield tensor[:, :start, :, :, r]
+        yield tensor[:, stop:, :, :, r]
+
+
 def normalized_weights(logits: Tensor, spans: Sequence[tuple[int, int]]) -> Tensor:
     """Softmax over R*L*P of (B, Tq, Lq, M, R, L, P), without missing frames.
 
     Where no frame exists at all the weights mean nothing, and nobody uses them.
     """
-    frames = logits.shape[1]
-    if any(span != (0, frames) for span in spans):
-        missing = [
-            [not start <= i < stop for start, stop in spans] for i in range(frames)
-        ]
-        mask = torch.tensor(missing, device=logits.device)
-        mask = mask[:, None, None, :, None, None]
-        logits = logits.masked_fill(mask, torch.finfo(logits.dtype).min)
+    logits = logits.clone()
+    for part in missing_parts(logits, spans):
+        part.fill_(torch.finfo(logits.dtype).min)
     return _softmax(logits.flatten(4)).view(logits.shape)
 
 

@@ -11,7 +11,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .composed_attention import compute_dtype, existing_frames, normalized_weights
+from .composed_attention import (
+    compute_dtype,
+    existing_frames,
+    missing_parts,
+    normalized_weights,
+)
 
 # From here on it was faster to bring the values of a head together first.
 _SAMPLES_PER_TOKEN = 16
@@ -141,10 +146,9 @@ def attention_backward(
     spans = existing_frames(
         weights.shape[1], value.shape[1], relative_frames, first_frame
     )
-    for r, (start, stop) in enumerate(spans):  # the kernel skips what does not exist
-        for grad in (grad_positions, grad_weights):
-            grad[:, :start, :, :, r] = 0
-            grad[:, stop:, :, :, r] = 0
+    for grad in (grad_positions, grad_weights):
+        for part in missing_parts(grad, spans):  # which the kernel skips
+            part.zero_()
     grad_logits = torch.ops.aten._softmax_backward_data(
         grad_weights.flatten(4), weights.flatten(4), -1, weights.dtype
     )
