@@ -98,9 +98,10 @@ def normalized_weights(logits: Tensor, spans: Sequence[tuple[int, int]]) -> Tens
 
     Where no frame exists at all the weights mean nothing, and nobody uses them.
     """
-    logits = logits.clone()
-    for part in missing_parts(logits, spans):
-        part.fill_(torch.finfo(logits.dtype).min)
+    if any(span != (0, logits.shape[1]) for span in spans):
+        logits = logits.clone()
+        for part in missing_parts(logits, spans):
+            part.fill_(torch.finfo(logits.dtype).min)
     return _softmax(logits.flatten(4)).view(logits.shape)
 
 
