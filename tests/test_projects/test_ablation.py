@@ -39,8 +39,7 @@ else:
     (folder / "results.json").write_text(json.dumps(entries[:kept]))
 """
 CONTRIBUTION_STUB = """
-import json, os, pathlib, sys
-print("threads:", os.environ["OMP_NUM_THREADS"])
+import json, pathlib, sys
 (gt, out), name = (sys.argv[1], sys.argv[-1]), sys.argv[sys.argv.index("--model") + 1]
 assert pathlib.Path(gt).is_file() and sys.argv[-2] == "--json"
 figures = {"as it is": 1.0, "encoder": 0.25, "decoder": 0.5, "both": 0.125}
