@@ -107,9 +107,10 @@ def test_two_runs_at_a_time_and_a_second_command(args, tools, tmp_path):
         assert calls.index(("train", name, seed)) < calls.index(("test", name, seed))
     rows = cells_of(tmp_path / "w" / "ablation.md")
     assert len(rows) == 4 + 3  # those of Table 3 that are the same models, too
-    mean, std = (100 + ONE_VIDEO_OF_TWO) / 2, (100 - ONE_VIDEO_OF_TWO) / 2**0.5
+    # t of two seeds is 12.706: the interval is 12.706 times half of the difference.
+    mean, half = (100 + ONE_VIDEO_OF_TWO) / 2, 12.7062 * (100 - ONE_VIDEO_OF_TWO) / 2
     for row in rows[2:]:
-        assert row[2] == " / ".join([f"{mean:.1f} ± {std:.1f}"] * 3)
+        assert row[2] == " / ".join([f"{mean:.1f} ± {half:.1f}"] * 3)
         own_frames = "25.0 / 50.0 / 12.5"
         assert row[3:] == ["0: 100.0, 1: 50.5", "-", "-", own_frames, "0.7 min"]
     assert rows[0][:3] == ["Baseline", "44.9 / 66.8 / 50.3", "not run"]
@@ -148,7 +149,7 @@ def test_another_model_and_a_chosen_row(args, tools, tmp_path):
     options = ["--rows", "table6_cl_aux", "--configs", str(config), "--seeds", "0"]
     ablation.main([*args, *options])
     rows = {row[0]: row[2] for row in cells_of(tmp_path / "w" / "ablation.md")}
-    figure = rows["seqformer_tiny_synthvis"]  # no deviation of one seed
+    figure = rows["seqformer_tiny_synthvis"]  # no interval of one seed
     assert figure == "100.0 / 100.0 / 100.0"
     # The model of the row is the last one of Table 3, where it is shown.
     assert "CL, Aux" not in rows and rows["+ ST-Enc + TA-Dec + CL"] == figure
@@ -225,7 +226,7 @@ def test_paired_difference():
     """t of three pairs is 4.303: 1 +- 4.303 / sqrt(3) for deviations of 1."""
     first = {0: 30.0, 1: 40.0, 2: 50.0, 5: 0.0}
     values = {0: 30.0, 1: 41.0, 2: 52.0, 7: 0.0}
-    assert report.paired_difference(values, first) == "+1.0 [-1.5, 3.5]"
+    assert report.paired_difference(values, first) == "+1.0 ± 2.5"
     assert report.paired_difference({0: 31.5}, first) == "+1.5"
     assert report.paired_difference({9: 31.5}, first) == "-"
 
@@ -249,8 +250,8 @@ def test_where_objects_are_hidden(tmp_path):
 
 
 def test_plot():
-    """The paper's figures on the left, seeds, means and deviations on the right."""
-    records = {s: dict(metrics=dict(AP=ap)) for s, ap in ((0, 0.3), (1, 0.5))}
+    """The paper's figures on the left, seeds, means and intervals on the right."""
+    records = {s: dict(metrics=dict(AP=ap)) for s, ap in enumerate((0.3, 0.4, 0.5))}
     results = [
         report.Result("Without", (47.0, 69.5, 52.7), records),
         report.Result("CL", (47.7, 71.0, 51.6), {}),
@@ -261,10 +262,11 @@ def test_plot():
     labels = [text.get_text() for text in paper.get_yticklabels()]
     assert labels == ["Without", "CL"]
     (seeds,) = [line.get_xdata() for line in here.lines if line.get_alpha()]
-    assert list(seeds) == pytest.approx([30, 50])
+    assert list(seeds) == pytest.approx([30, 40, 50])
     (bar,) = here.containers
     ends = bar.lines[2][0].get_segments()[0][:, 0]
-    assert list(ends) == pytest.approx([40 - 200**0.5, 40 + 200**0.5])
+    half = 4.30265 * 10 / 3**0.5  # t of three seeds
+    assert list(ends) == pytest.approx([40 - half, 40 + half], rel=1e-5)
 
 
 def test_ending_the_runner_ends_the_training(tmp_path):

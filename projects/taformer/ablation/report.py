@@ -24,8 +24,8 @@ _PREAMBLE = """\
 # The ablation at small scale
 
 AP / AP50 / AP75 in percent: of the paper's models on YouTube-VIS 2019, and of the small
-models here, as mean ± sample standard deviation over the seeds. "Over the first row" is
-the mean difference of AP between runs of the same seed, with its 95 % interval. IoU is
+models here, as means over the seeds with their 95 % intervals. "Over the first row" is
+the same of the difference of AP between runs of one seed. IoU is
 that of masks in frames that show an object in full / in others, where data say which.
 "Own frames" is mean AP if every frame sees copies of itself for other frames: in the
 encoder / the decoder / both, of models that look at them there.
@@ -171,16 +171,18 @@ def _own_frames(figures: Sequence[Mapping[str, float] | None]) -> str:
 
 
 def _mean_cell(values: Mapping[int, float]) -> str:
-    """Mean and deviation of the seeds; of one seed there is no deviation."""
-    mean, std = mean_and_std(values.values())
-    return f"{mean:.1f}" if math.isnan(std) else f"{mean:.1f} ± {std:.1f}"
+    """Mean of the seeds with its interval; of one seed there is none."""
+    mean, half = mean_and_interval(list(values.values()))
+    return f"{mean:.1f}" if math.isnan(half) else f"{mean:.1f} ± {half:.1f}"
 
 
-def mean_and_std(values: Any) -> tuple[float, float]:
-    """Mean and sample standard deviation, which is nan for a single value."""
-    values = list(values)
-    std = statistics.stdev(values) if len(values) > 1 else math.nan
-    return statistics.fmean(values), std
+def mean_and_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half of its 95 % interval (Student's t), which is nan of one value."""
+    count = len(values)
+    if count == 1:
+        return values[0], math.nan
+    half = student.ppf(0.975, count - 1) * statistics.stdev(values) / math.sqrt(count)
+    return statistics.fmean(values), half
 
 
 def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> str:
@@ -191,17 +193,13 @@ def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) 
         others: What is subtracted, by seed.
 
     Returns:
-        Such as ``+2.8 [0.9, 4.7]``; ``-`` if it is the same or no seed is common.
+        Such as ``+2.8 ± 1.9``; ``-`` if it is the same or no seed is common.
     """
     differences = [values[seed] - others[seed] for seed in values if seed in others]
     if values is others or values == others or not differences:
         return "-"
-    mean, std = mean_and_std(differences)
-    if math.isnan(std):
-        return f"{mean:+.1f}"
-    count = len(differences)
-    half = student.ppf(0.975, count - 1) * std / math.sqrt(count)
-    return f"{mean:+.1f} [{mean - half:.1f}, {mean + half:.1f}]"
+    mean, half = mean_and_interval(differences)
+    return f"{mean:+.1f}" if math.isnan(half) else f"{mean:+.1f} ± {half:.1f}"
 
 
 def plot(groups: Mapping[str, Sequence[Result]]) -> Figure:
@@ -212,7 +210,7 @@ def plot(groups: Mapping[str, Sequence[Result]]) -> Figure:
 
     Returns:
         A figure with two axes per table. Dots on the right are single seeds, the
-        diamond and the bar their mean and standard deviation.
+        diamond and the bar their mean and its 95 % interval.
     """
     heights = [len(results) for results in groups.values()]
     figure = Figure(figsize=(8.5, 1 + 0.6 * sum(heights)), layout="constrained")
@@ -237,6 +235,6 @@ def plot(groups: Mapping[str, Sequence[Result]]) -> Figure:
 
 def _plot_seeds(ax: Axes, y: int, values: Sequence[float]) -> None:
     if values:
-        mean, std = mean_and_std(values)
+        mean, half = mean_and_interval(values)
         ax.plot(values, [y] * len(values), "o", color="#c8501e", alpha=0.35)
-        ax.errorbar(mean, y, xerr=std, fmt="D", color="#c8501e", capsize=4)
+        ax.errorbar(mean, y, xerr=half, fmt="D", color="#c8501e", capsize=4)
