@@ -11,7 +11,7 @@ resize = dict(type="Resize", scale=(160, 96), keep_ratio=True)
 load = dict(type="LoadFrame", target_scale=resize["scale"])
 
 train_pipeline = [
-    dict(type="ClipSample", num_frames=3),
+    dict(type="ClipSample", num_frames=5),
     dict(
         type="TransformBroadcaster",
         share_random_params=True,

@@ -6,7 +6,5 @@ model = dict(
     backbone=dict(
         num_stages=3, out_indices=(0, 1, 2), strides=(1, 2, 2), dilations=(1, 1, 1)
     ),
-    # A run of frames without an object is crossed in two steps.
-    encoder=dict(num_layers=2),
     bbox_head=dict(mask_head=dict(stride=4)),
 )
