@@ -7,6 +7,7 @@ meta_keys = _base_.meta_keys
 model = dict(
     # A tile holds at most 25 nuclei over its 20 frames.
     num_queries=60,
+    # As the weights have that come along.
     encoder=dict(num_layers=1),
     bbox_head=dict(num_classes=1),
     test_cfg=dict(max_per_video=40),

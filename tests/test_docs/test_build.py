@@ -1,4 +1,4 @@
-"""The documentation builds without a warning."""
+"""The documentation builds without a warning, and has every component."""
 
 import importlib.util
 import re

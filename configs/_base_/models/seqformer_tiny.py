@@ -18,7 +18,7 @@ model = dict(
     neck=dict(out_channels=embed_dims, norm_cfg=dict(num_groups=16)),
     positional_encoding=dict(num_feats=embed_dims // 2),
     encoder=dict(
-        # With d=2, two layers carry what a frame shows over four.
+        # In TAFormer, with d=2, two layers reach four frames far.
         num_layers=2,
         layer_cfg=dict(
             self_attn_cfg=dict(embed_dims=embed_dims, num_heads=4, num_points=2),

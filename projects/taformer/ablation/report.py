@@ -25,10 +25,10 @@ _PREAMBLE = """\
 
 AP / AP50 / AP75 in percent: of the paper's models on YouTube-VIS 2019, and of the small
 models here, as means over the seeds with their 95 % intervals. "Over the first row" is
-the same of the difference of AP between runs of one seed. IoU is
-that of masks in frames that show an object in full / in others, where data say which.
-"Own frames" is mean AP if every frame sees copies of itself for other frames: in the
-encoder / the decoder / both, of models that look at them there.
+the difference of AP between runs of one seed, likewise. IoU is that of masks in frames
+that show an object in full / in others, where data say which. "Own frames" is mean AP
+if every frame sees copies of itself for other frames: in the encoder / the decoder /
+both, of models that look at them there.
 """
 _HEADER = """
 | Row | Paper | Here | AP of each seed | Over the first row | IoU | Own frames | Time |
