@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -83,10 +84,19 @@ def rank_environment(rank: int, world_size: int, port: int) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens at."""
-    with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
-        return server.getsockname()[1]
+    """A port of this machine that nobody listens at.
+
+    It lies below those that connections are given by the system (from 32768 on Linux),
+    or one of them could take it before its user does.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)
+        with socket.socket() as server:
+            try:
+                server.bind(("", port))
+            except OSError:
+                continue
+            return port
 
 
 def start_script(
