@@ -137,7 +137,7 @@ install_stack() {
     fi
     check_compiler "$ENV_PYTHON"
     step "Installing mmengine, mmcv and mmdet ($stack). mmcv is compiled the first time:" \
-        "10 minutes on two cores, here with $jobs jobs; pip keeps what it built"
+        "10 to 20 minutes on two cores, here with $jobs jobs; pip keeps what it built"
     pip_install_stack "$stack" "${environment[@]}"
     if ! mmcv_has_ops; then
         step "The mmcv that pip had kept does not fit this torch: compiling it again"
