@@ -60,17 +60,18 @@ def test_rows_and_colours(args, clips, tmp_path, capsys):
     assert str(prefix) in capsys.readouterr().out
     assert [clip.title for clip in clips] == ["video 7 (clip7)", "video 0 (clip0)"]
     for clip in clips:
-        assert list(clip.rows) == ["ground truth", "good", "none"]
+        assert list(clip.rows) == ["frame", "ground truth", "good", "none"]
         assert clip.columns == ["frame 0", "frame 1"]
 
     right, left = (20, 5, 40, 15), (0, 0, 10, 10)
-    truth, good, none = clips[0].rows.values()
+    frames, truth, good, none = clips[0].rows.values()
+    assert is_grey(inside(frames[0], right))
     assert not is_grey(inside(truth[0], right)) and not is_grey(inside(good[0], right))
     assert is_grey(inside(truth[0], left)) and is_grey(inside(none[0], right))
     # Absent in the second frame.
     assert is_grey(inside(truth[1], right)) and is_grey(inside(good[1], right))
 
-    truth, good, _ = clips[1].rows.values()
+    _, truth, good, _ = clips[1].rows.values()
     colors = {inside(picture, (2, 4, 10, 10)) for picture in (*truth, *good)}
     assert len(colors) == 1 and not is_grey(colors.pop())
 
@@ -89,7 +90,8 @@ def test_colours_tell_instances_apart_and_rows_alike(args, clips, tmp_path):
     (tmp_path / "gt.json").write_text(json.dumps(truth))
     (tmp_path / "good.json").write_text(json.dumps(results))
     figure4.main([*args[:6], "--video-ids", "0", "--out", str(tmp_path / "f")])
-    pictures = [p for row in clips[0].rows.values() for p in row]
+    _, *rows = clips[0].rows.values()
+    pictures = [picture for row in rows for picture in row]
     seen = [{inside(p, (b[0], 12, b[2], 20)) for p in pictures} for b in boxes]
     assert [len(colors) for colors in seen] == [1, 1] and seen[0] != seen[1]
 
@@ -97,7 +99,7 @@ def test_colours_tell_instances_apart_and_rows_alike(args, clips, tmp_path):
 def test_scores_and_frames(args, clips, tmp_path):
     out = ["--out", str(tmp_path / "f"), "--video-ids", "7", "--num-frames", "1"]
     figure4.main([*args, *out, "--score-thr", "0.85"])
-    (truth,), (good,), _ = clips[0].rows.values()
+    _, (truth,), (good,), _ = clips[0].rows.values()
     box = (20, 5, 40, 15)  # found with a score of 0.8
     assert not is_grey(inside(truth, box)) and is_grey(inside(good, box))
 

@@ -1,4 +1,4 @@
-"""Figures 1 and 4: frames with the masks of ground truth and models, row by row."""
+"""Figures 1 and 4: frames, and the masks of ground truth and models, row by row."""
 
 import argparse
 from collections.abc import Mapping, Sequence
@@ -8,6 +8,7 @@ from mmtaformer.evaluation import load_ground_truth, load_results
 from mmtaformer.utils.launch import friendly_errors
 from mmtaformer.visualization import (
     SheetClip,
+    Track,
     confident,
     draw_track_frame,
     drop_duplicates,
@@ -73,10 +74,10 @@ def make_clip(
     video: Mapping[str, Any],
     args: argparse.Namespace,
 ) -> SheetClip:
-    """Draw ground truth and models under each other.
+    """Draw frames, ground truth and models under each other.
 
     Args:
-        ground_truth: Content of the file; without annotations, only models are shown.
+        ground_truth: Content of the file; without annotations, it has no row.
         results: Entries of the results file of each model.
         video: The video to show.
         args: ``img_prefix``, ``num_frames`` and ``score_thr``.
@@ -88,7 +89,9 @@ def make_clip(
     names = {c["id"]: c["name"] for c in ground_truth["categories"]}
     annotations = ground_truth.get("annotations")
     truth = tracks_from_annotations(entries_of(annotations, video), video, names)
-    tracks = {"ground truth": truth} if annotations else {}
+    tracks: dict[str, list[Track]] = {"frame": []}
+    if annotations:
+        tracks["ground truth"] = truth
     for model, entries in results.items():
         size = (video["height"], video["width"])
         found = tracks_from_results(entries_of(entries, video), names, size)
