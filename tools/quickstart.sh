@@ -55,7 +55,7 @@ train() {
     fi
     # What a run left that was stopped while it wrote; --resume takes the one before.
     rm -f "$checkpoint"
-    step "Training $config (6 to 25 minutes on two cores); log in $work_dir"
+    step "Training $config (up to 25 minutes on two cores); log in $work_dir"
     run tools/train.py "$config" --work-dir "$work_dir" --resume
 }
 
